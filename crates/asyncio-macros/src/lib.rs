@@ -1,0 +1,1 @@
+//! The attributes #[asyncio::main] and #[asyncio::test].

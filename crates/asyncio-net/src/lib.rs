@@ -1,0 +1,1 @@
+//! Sockets, buffered streams and servers on the loop.

@@ -1,0 +1,1 @@
+//! The one place where a thread waits for file descriptors.

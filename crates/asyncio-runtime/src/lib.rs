@@ -1,0 +1,1 @@
+//! The event loop: executor, timers and reactor taking turns.

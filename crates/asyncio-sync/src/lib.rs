@@ -1,0 +1,1 @@
+//! Fair waiting, and the primitives built on it; works on any executor.

@@ -1,0 +1,1 @@
+//! Structured concurrency: groups, gathering, timeouts, shielding.

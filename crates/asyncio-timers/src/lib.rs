@@ -1,0 +1,1 @@
+//! Keeps deadlines: time goes in, wakers come out.

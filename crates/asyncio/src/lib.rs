@@ -1,0 +1,1 @@
+//! asyncio's names for everything below: the facade of the workspace.

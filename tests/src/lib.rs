@@ -1,0 +1,1 @@
+//! Promises of the whole workspace: asyncio's rules by number, layering, tidiness.
