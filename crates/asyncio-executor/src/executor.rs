@@ -1,0 +1,291 @@
+//! The executor itself: entering, running, closing.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::rc::Rc;
+use std::thread::{self, Thread};
+
+use crate::callback::{self, Handle};
+use crate::cancel::TaskError;
+use crate::exception::ExceptionHandler;
+use crate::local::{Entered, Entry, Local};
+use crate::meta::flag;
+use crate::shared::Remote;
+use crate::stats::Stats;
+use crate::task::{Task, spawn};
+use crate::task_ref::TaskRef;
+
+/// Runs tasks and callbacks in the order they became ready, on the thread that made it.
+///
+/// An event loop owns one and lets it take turns with its timers and its reactor ([`run_ready`](Executor::run_ready));
+/// alone, [`run`](Executor::run) drives a future to its end and parks the thread while nothing is ready.
+///
+/// Dropping it closes it, see [`close`](Executor::close).
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_executor::{Executor, spawn, yield_now};
+///
+/// let executor = Executor::new();
+/// let sum = executor.run(async {
+///     let tasks: Vec<_> = (1..=3).map(|n| spawn(async move { yield_now().await; n * 10 })).collect();
+///     let mut sum = 0;
+///     for task in tasks {
+///         sum += task.await.unwrap();
+///     }
+///     sum
+/// });
+/// assert_eq!(sum.unwrap(), 60);
+/// ```
+pub struct Executor {
+    local: Rc<Local>,
+    closed: Cell<bool>,
+    /// The thread `run` parks; `None` with a pender of the user's.
+    parked: Option<Thread>,
+}
+
+impl Executor {
+    /// An executor that unparks the current thread when another thread has something for it.
+    pub fn new() -> Executor {
+        let thread = thread::current();
+        let unpark = thread.clone();
+        Executor {
+            local: Local::new(Box::new(move || unpark.unpark())),
+            closed: Cell::new(false),
+            parked: Some(thread),
+        }
+    }
+
+    /// An executor that calls `pender`, on the foreign thread, when another thread has something for it.
+    ///
+    /// The pender must make a loop that sleeps, or is about to, come back to [`take_foreign`](Executor::take_foreign).
+    /// It is not called again before the loop did.
+    pub fn with_pender(pender: impl Fn() + Send + Sync + 'static) -> Executor {
+        Executor {
+            local: Local::new(Box::new(pender)),
+            closed: Cell::new(false),
+            parked: None,
+        }
+    }
+
+    /// Makes this the current executor of the thread for the length of a closure.
+    ///
+    /// Inside, [`spawn`](crate::spawn) and the like find it, and wakes take the short way. Nests.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _entered: Entered = self.local.enter();
+        f()
+    }
+
+    /// Makes a task; its first step is queued (S35).
+    ///
+    /// On a closed executor the future is dropped and the task has ended cancelled.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let location = Location::caller();
+        self.enter(|| spawn(&self.local, future, location))
+    }
+
+    /// Queues a callback (S1). On a closed executor it is dropped.
+    #[track_caller]
+    pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
+        call_soon_on(&self.local, callback, Location::caller())
+    }
+
+    /// How many entries are ready to run.
+    pub fn ready_len(&self) -> usize {
+        self.local.ready_len()
+    }
+
+    /// Whether another thread has announced something. One relaxed load.
+    pub fn foreign_announced(&self) -> bool {
+        self.local.foreign_announced()
+    }
+
+    /// Moves what other threads sent into the ready queue; returns how much.
+    pub fn take_foreign(&self) -> usize {
+        self.local.take_foreign()
+    }
+
+    /// Runs exactly what is ready now; what becomes ready meanwhile waits for the next call (S2). Returns how many
+    /// entries ran. To be called inside [`enter`](Executor::enter).
+    pub fn run_ready(&self) -> usize {
+        self.local.run(self.local.ready_len())
+    }
+
+    /// Drives a future, as a task, to its end, parking the thread while nothing is ready.
+    ///
+    /// Other tasks run meanwhile; those left when it ends stay for the next `run`. Use it where no event loop does:
+    /// nothing here waits for time or descriptors.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError`] if the future was cancelled or panicked.
+    ///
+    /// # Panics
+    ///
+    /// On an executor with a pender of its own, and on another thread than it was made on: the wake would go astray.
+    #[track_caller]
+    pub fn run<F>(&self, future: F) -> Result<F::Output, TaskError>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        assert!(
+            self.parked
+                .as_ref()
+                .is_some_and(|thread| thread.id() == thread::current().id()),
+            "`Executor::run` parks the thread that called `Executor::new`; with a pender, write the loop around \
+             `run_ready` yourself"
+        );
+        let mut task = self.spawn(future);
+        self.enter(|| {
+            loop {
+                match task.try_take() {
+                    Ok(outcome) => return outcome,
+                    Err(unfinished) => task = unfinished,
+                }
+                self.take_foreign();
+                if self.run_ready() == 0 && !self.foreign_announced() {
+                    thread::park();
+                }
+            }
+        })
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote {
+        // SAFETY: the executor keeps it alive.
+        unsafe { Remote::new(self.local.shared) }
+    }
+
+    /// Tasks that have not ended, oldest first (S42).
+    pub fn all_tasks(&self) -> Vec<TaskRef> {
+        self.enter(|| all_tasks_on(&self.local))
+    }
+
+    /// Replaces the exception handler; `None` puts the default back, which prints to standard error.
+    pub fn set_exception_handler(
+        &self,
+        handler: Option<ExceptionHandler>,
+    ) -> Option<ExceptionHandler> {
+        self.local.set_handler(handler)
+    }
+
+    /// Hands a report to the exception handler; asyncio: `loop.call_exception_handler`.
+    pub fn report(&self, context: crate::ExceptionContext) {
+        self.local.report(context);
+    }
+
+    /// Counters since the executor was made.
+    pub fn stats(&self) -> Stats {
+        self.local.stats()
+    }
+
+    /// Whether [`close`](Executor::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// Ends everything: every task's future is dropped where it stands, queued callbacks are dropped unrun (S11).
+    ///
+    /// Nothing can be scheduled afterwards. Tasks get no request and no async cleanup here: cancel them and run the
+    /// executor until they ended before closing it. Does nothing the second time.
+    ///
+    /// A waker that another thread is using at this very moment may hold on to its task's future; close waits for it,
+    /// up to a second, and otherwise leaves the future undropped, because dropping it elsewhere would be unsound.
+    ///
+    /// # Panics
+    ///
+    /// When called from within one of its own tasks or callbacks.
+    pub fn close(&self) {
+        if self.closed.get() {
+            return;
+        }
+        self.enter(|| {
+            let local = &*self.local;
+            assert!(
+                local.current_meta().is_none(),
+                "an executor cannot be closed by one of its own tasks: return from the run first"
+            );
+            self.closed.set(true);
+            local.closing.set(true);
+            // SAFETY: the bias, which `Local` gives up when it is dropped.
+            let injector = unsafe { &local.shared.as_ref().injector };
+
+            let mut patience = 1000;
+            loop {
+                local.each_living(|meta| {
+                    meta.set(flag::CLOSING);
+                    meta.wake();
+                });
+                local.take_foreign();
+                let ran = local.run_closing();
+                if local.living() == 0 || patience == 0 {
+                    break;
+                }
+                if ran == 0 {
+                    // Every task left is neither queued nor can be woken by us: a foreign thread has marked it as
+                    // scheduled and is about to push it.
+                    patience -= 1;
+                    thread::sleep(std::time::Duration::from_millis(1));
+                }
+            }
+            injector.close();
+            injector.drain(|item| local.push_foreign(item));
+            local.run_closing();
+            // A push that was past the closed check when we closed.
+            injector.drain(|item| local.push_foreign(item));
+            local.run_closing();
+        });
+    }
+}
+
+impl Default for Executor {
+    fn default() -> Executor {
+        Executor::new()
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor")
+            .field("living", &self.local.living())
+            .field("ready", &self.local.ready_len())
+            .field("closed", &self.closed.get())
+            .finish()
+    }
+}
+
+pub(crate) fn call_soon_on(
+    local: &Local,
+    callback: impl FnOnce() + 'static,
+    location: &'static Location<'static>,
+) -> Handle {
+    let call = callback::once(callback, location);
+    if local.closing.get() {
+        call.cancel();
+    } else {
+        local.push(Entry::Call(call.clone()));
+    }
+    Handle { call }
+}
+
+pub(crate) fn all_tasks_on(local: &Local) -> Vec<TaskRef> {
+    local.give_wakers_to_new_tasks();
+    let mut tasks = Vec::with_capacity(local.living());
+    local.each_living(|meta| tasks.extend(TaskRef::of(meta)));
+    tasks
+}

@@ -1,0 +1,387 @@
+//! The loop's own half of an executor: the ready queue, the list of living tasks, what runs now.
+
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use async_task::Runnable;
+
+use crate::callback::Call;
+use crate::exception::{ExceptionContext, ExceptionHandler};
+use crate::meta::Meta;
+use crate::shared::{Foreign, Shared};
+use crate::stats::Stats;
+
+thread_local! {
+    /// The executor entered on this thread. Constant and without a destructor, so a look costs one load.
+    static CURRENT: Cell<*const Local> = const { Cell::new(ptr::null()) };
+}
+
+/// One place in the ready queue (S1: one queue for task steps and callbacks).
+pub(crate) enum Entry {
+    Task(Runnable<Meta>),
+    Call(Rc<dyn Call>),
+}
+
+pub(crate) struct Local {
+    pub(crate) shared: NonNull<Shared>,
+    /// Metadata this loop answers for: spawned, and not yet dropped on the loop. See `shared.rs`.
+    live_metas: Cell<usize>,
+    ready: UnsafeCell<VecDeque<Entry>>,
+    /// Living tasks, oldest first.
+    first: Cell<*const Meta>,
+    last: Cell<*const Meta>,
+    living: Cell<usize>,
+    /// The task being stepped and the waker of that step; null between steps.
+    current: Cell<*const Meta>,
+    current_waker: Cell<*const Waker>,
+    ids: Cell<(u64, u64)>,
+    pub(crate) closing: Cell<bool>,
+    polls: Cell<u64>,
+    callbacks: Cell<u64>,
+    wakes: Cell<u64>,
+    foreign: Cell<u64>,
+    spawned: Cell<u64>,
+    handler: RefCell<Option<ExceptionHandler>>,
+}
+
+impl Local {
+    pub(crate) fn new(pender: Box<dyn Fn() + Send + Sync>) -> Rc<Local> {
+        Rc::new(Local {
+            shared: Shared::new(pender),
+            live_metas: Cell::new(0),
+            ready: UnsafeCell::new(VecDeque::new()),
+            first: Cell::new(ptr::null()),
+            last: Cell::new(ptr::null()),
+            living: Cell::new(0),
+            current: Cell::new(ptr::null()),
+            current_waker: Cell::new(ptr::null()),
+            ids: Cell::new((0, 0)),
+            closing: Cell::new(false),
+            polls: Cell::new(0),
+            callbacks: Cell::new(0),
+            wakes: Cell::new(0),
+            foreign: Cell::new(0),
+            spawned: Cell::new(0),
+            handler: RefCell::new(None),
+        })
+    }
+
+    /// The executor entered on this thread.
+    #[inline]
+    pub(crate) fn current<'a>() -> Option<&'a Local> {
+        // SAFETY: the pointer is set by `Entered` only, which holds an `Rc` of it until it puts the former one back.
+        // The lifetime is chosen by the caller; all callers are functions of this crate that use it within their
+        // own call, during which the guard (further up the stack) lives.
+        unsafe { CURRENT.get().as_ref() }
+    }
+
+    /// The entered executor, if it is the one `shared` belongs to.
+    #[inline]
+    pub(crate) fn of<'a>(shared: NonNull<Shared>) -> Option<&'a Local> {
+        Local::current().filter(|local| local.shared == shared)
+    }
+
+    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
+        let former = CURRENT.replace(Rc::as_ptr(self));
+        Entered {
+            _local: self.clone(),
+            former,
+        }
+    }
+
+    // --- the ready queue ---
+
+    #[inline]
+    fn with_ready<R>(&self, f: impl FnOnce(&mut VecDeque<Entry>) -> R) -> R {
+        // SAFETY: loop thread only (`Local` is `!Send`), and the closures passed (all in this file) run no code but
+        // the deque's own, so the exclusive borrow is unique.
+        unsafe { f(&mut *self.ready.get()) }
+    }
+
+    #[inline]
+    pub(crate) fn push(&self, entry: Entry) {
+        self.with_ready(|ready| ready.push_back(entry));
+    }
+
+    pub(crate) fn ready_len(&self) -> usize {
+        self.with_ready(|ready| ready.len())
+    }
+
+    /// Runs up to `limit` entries, oldest first.
+    pub(crate) fn run(&self, limit: usize) -> usize {
+        let mut ran = 0;
+        while ran < limit {
+            let Some(entry) = self.with_ready(VecDeque::pop_front) else {
+                break;
+            };
+            ran += 1;
+            match entry {
+                Entry::Task(runnable) => self.step(runnable),
+                Entry::Call(call) => self.call(call),
+            }
+        }
+        ran
+    }
+
+    /// Steps every queued task, which its `CLOSING` flag makes drop its future, and drops callbacks unrun.
+    pub(crate) fn run_closing(&self) -> usize {
+        let mut ran = 0;
+        while let Some(entry) = self.with_ready(VecDeque::pop_front) {
+            match entry {
+                Entry::Task(runnable) => {
+                    runnable.metadata().set(crate::meta::flag::CLOSING);
+                    self.step(runnable);
+                    ran += 1;
+                }
+                Entry::Call(call) => call.cancel(),
+            }
+        }
+        ran
+    }
+
+    /// One step of one task.
+    #[inline]
+    pub(crate) fn step(&self, runnable: Runnable<Meta>) {
+        self.polls.set(self.polls.get() + 1);
+        let former = self.current.replace(ptr::from_ref(runnable.metadata()));
+        let former_waker = self.current_waker.replace(ptr::null());
+        // Does not unwind: the root future catches the body's panics and drops the body itself.
+        runnable.run();
+        self.current.set(former);
+        self.current_waker.set(former_waker);
+    }
+
+    fn call(&self, call: Rc<dyn Call>) {
+        self.callbacks.set(self.callbacks.get() + 1);
+        // S6, S27: a panic in a callback is reported, and the loop and the rest of the queue carry on.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.run())) {
+            self.report(ExceptionContext::panic(
+                "panic in a callback of the event loop",
+                panic,
+                Some(call.location()),
+                None,
+            ));
+        }
+    }
+
+    /// Takes foreign wakes and calls over into the ready queue.
+    pub(crate) fn take_foreign(&self) -> usize {
+        // SAFETY: the loop's bias keeps `Shared` alive.
+        let shared = unsafe { self.shared.as_ref() };
+        if !shared.injector.announced() {
+            return 0;
+        }
+        let taken = shared.injector.take(|item| self.push_foreign(item));
+        self.foreign.set(self.foreign.get() + taken as u64);
+        taken
+    }
+
+    pub(crate) fn foreign_announced(&self) -> bool {
+        // SAFETY: as in `take_foreign`.
+        unsafe { self.shared.as_ref() }.injector.announced()
+    }
+
+    pub(crate) fn push_foreign(&self, item: Foreign) {
+        match item {
+            Foreign::Wake(runnable) => self.push(Entry::Task(runnable)),
+            Foreign::Call(call) => {
+                self.push(Entry::Call(crate::callback::once(call, Location::caller())));
+            }
+        }
+    }
+
+    // --- living tasks ---
+
+    /// The next task id. Ids are process-wide and taken in blocks, so that a spawn costs no atomic.
+    pub(crate) fn next_id(&self) -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        const BLOCK: u64 = 64;
+        let (mut next, mut end) = self.ids.get();
+        if next == end {
+            next = NEXT.fetch_add(BLOCK, Ordering::Relaxed);
+            end = next + BLOCK;
+        }
+        self.ids.set((next + 1, end));
+        next
+    }
+
+    /// Adds a new task's metadata, which does not move from here on, to the living.
+    pub(crate) fn link(&self, meta: &Meta) {
+        self.spawned.set(self.spawned.get() + 1);
+        self.living.set(self.living.get() + 1);
+        let last = self.last.replace(meta);
+        meta.previous.set(last);
+        // SAFETY: members of the list are not done, and a task that is not done is owned by the queue or by its own
+        // waker claim, so its metadata is alive.
+        match unsafe { last.as_ref() } {
+            Some(last) => last.next.set(meta),
+            None => self.first.set(meta),
+        }
+    }
+
+    pub(crate) fn unlink(&self, meta: &Meta) {
+        self.living.set(self.living.get() - 1);
+        let (previous, next) = (
+            meta.previous.replace(ptr::null()),
+            meta.next.replace(ptr::null()),
+        );
+        // SAFETY: neighbours are members of the list, see `link`.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(next),
+            None => self.first.set(next),
+        }
+        // SAFETY: as above.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.previous.set(previous),
+            None => self.last.set(previous),
+        }
+    }
+
+    pub(crate) fn living(&self) -> usize {
+        self.living.get()
+    }
+
+    /// Calls `f` for each living task, oldest first. `f` must not end or spawn tasks.
+    pub(crate) fn each_living(&self, mut f: impl FnMut(&Meta)) {
+        let mut at = self.first.get();
+        // SAFETY: members of the list are alive, see `link`; `f` removes none.
+        while let Some(meta) = unsafe { at.as_ref() } {
+            at = meta.next.get();
+            f(meta);
+        }
+    }
+
+    /// Gives every task that waits for its first step a waker, so that a reference to it can be made.
+    ///
+    /// Such a task is in the ready queue and nowhere else.
+    pub(crate) fn give_wakers_to_new_tasks(&self) {
+        self.with_ready(|ready| {
+            for entry in ready.iter() {
+                if let Entry::Task(runnable) = entry {
+                    let meta = runnable.metadata();
+                    if !meta.is_done() && !meta.has_waker() {
+                        meta.keep_waker(runnable.waker());
+                    }
+                }
+            }
+        });
+    }
+
+    #[inline]
+    pub(crate) fn count_new_meta(&self) {
+        self.live_metas.set(self.live_metas.get() + 1);
+    }
+
+    #[inline]
+    pub(crate) fn count_dropped_meta(&self) {
+        self.live_metas.set(self.live_metas.get() - 1);
+    }
+
+    // --- what runs now ---
+
+    /// The task being stepped.
+    #[inline]
+    pub(crate) fn current_meta(&self) -> Option<&Meta> {
+        // SAFETY: set for the length of `step`, during which the runnable keeps the metadata alive. The borrow is
+        // bound to `self`, and callers use it within the step they are part of.
+        unsafe { self.current.get().as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn is_current(&self, meta: &Meta) -> bool {
+        ptr::eq(self.current.get(), meta)
+    }
+
+    #[inline]
+    pub(crate) fn set_current_waker(&self, waker: &Waker) {
+        self.current_waker.set(waker);
+    }
+
+    /// The waker of the step that runs now.
+    #[inline]
+    pub(crate) fn current_waker(&self) -> Option<&Waker> {
+        // SAFETY: set by the root future for the length of its poll, within `step`.
+        unsafe { self.current_waker.get().as_ref() }
+    }
+
+    // --- reports ---
+
+    pub(crate) fn set_handler(
+        &self,
+        handler: Option<ExceptionHandler>,
+    ) -> Option<ExceptionHandler> {
+        self.handler.replace(handler)
+    }
+
+    pub(crate) fn report(&self, context: ExceptionContext) {
+        let handler = self.handler.borrow().clone();
+        let Some(handler) = handler else {
+            return context.print();
+        };
+        // S184: a handler that fails is itself reported, by the default one.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| handler(&context))) {
+            ExceptionContext::panic("panic in the exception handler", panic, None, None).print();
+            context.print();
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            spawned: self.spawned.get(),
+            polls: self.polls.get(),
+            callbacks: self.callbacks.get(),
+            wakes: self.wakes.get(),
+            foreign: self.foreign.get(),
+            living: self.living.get(),
+        }
+    }
+
+    #[inline]
+    fn count_wake(&self) {
+        self.wakes.set(self.wakes.get() + 1);
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // What is still queued here was put there after `close` (see there); it is of no use to anybody.
+        let left = self.with_ready(std::mem::take);
+        drop(left);
+        // SAFETY: this is the loop, once; metadata dropped from here on finds no entered executor of its own and
+        // counts itself in `Shared`.
+        unsafe { Shared::abandon(self.shared, self.live_metas.get()) }
+    }
+}
+
+/// Where async-task puts a task that was woken. A plain function, not a closure: a captured variable would cost two
+/// more atomics per wake, so the way home is in the metadata.
+pub(crate) fn schedule(runnable: Runnable<Meta>) {
+    let shared = runnable.metadata().shared;
+    match Local::of(shared) {
+        Some(local) => {
+            local.count_wake();
+            local.push(Entry::Task(runnable));
+        }
+        // SAFETY: `shared` is the runnable's own.
+        None => unsafe { Shared::send_home(shared, runnable) },
+    }
+}
+
+/// Keeps an executor entered on this thread. Never leaves this crate: guards must end in the order opposite to their
+/// making, which a closure (`Executor::enter`) ensures and a value in a user's hands would not.
+pub(crate) struct Entered {
+    _local: Rc<Local>,
+    former: *const Local,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // The former executor is alive: its guard is further up the stack.
+        CURRENT.set(self.former);
+    }
+}

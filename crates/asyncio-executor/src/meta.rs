@@ -1,0 +1,243 @@
+//! A task's metadata: what the loop, the handles and the wakers of one task share.
+//!
+//! It lies in the task's one allocation, in front of the future. Every cell here belongs to the loop's thread, and
+//! the task empties the ones that hold `!Send` things when it ends (`Meta::retire`), so that what a foreign thread
+//! may drop later, together with the last waker, is plain data.
+
+use std::cell::{Cell, UnsafeCell};
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::cancel::CancelledError;
+use crate::cancel::scopes::Scopes;
+use crate::local::Local;
+use crate::shared::Shared;
+
+/// Bits of [`Meta::flags`]. `DONE` excludes all the others but the three outcomes and `DETACHED`.
+pub(crate) mod flag {
+    /// The future has returned or was dropped; the outcome is in the task's cell.
+    pub(crate) const DONE: u32 = 1 << 0;
+    /// With `DONE`: it ended cancelled.
+    pub(crate) const CANCELLED: u32 = 1 << 1;
+    /// With `DONE`: it ended by a panic.
+    pub(crate) const PANICKED: u32 = 1 << 2;
+    /// The handle was dropped: nobody can look at the outcome.
+    pub(crate) const DETACHED: u32 = 1 << 3;
+    /// A request aimed at the whole task is not delivered yet; taken where the body next suspends (S50).
+    pub(crate) const MARKED: u32 = 1 << 4;
+    /// The request found no scope and the task suspended: the next poll drops the future before polling it (S45).
+    pub(crate) const ASKED: u32 = 1 << 5;
+    /// A raise found no scope around it: the future is dropped as soon as it returns `Pending`.
+    pub(crate) const RAISED: u32 = 1 << 6;
+    /// The loop closes: the next poll drops the future whatever scopes it has.
+    pub(crate) const CLOSING: u32 = 1 << 7;
+    /// Some scope carries an undelivered request aimed at it alone (a timeout's, a group's).
+    pub(crate) const SCOPE_MARKED: u32 = 1 << 8;
+
+    /// Some scope has passed a request on to what it awaits.
+    pub(crate) const FORWARDED: u32 = 1 << 9;
+
+    /// What must be looked at before the body is polled.
+    pub(crate) const BEFORE_POLL: u32 = ASKED | CLOSING | FORWARDED;
+    /// What must be looked at when the body returned `Pending`.
+    pub(crate) const AT_PENDING: u32 = MARKED | RAISED;
+}
+
+pub(crate) struct Meta {
+    pub(crate) shared: NonNull<Shared>,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) id: u64,
+    /// Id of the task that spawned this one; 0 for none.
+    pub(crate) parent: u64,
+    /// Neighbours in the loop's list of living tasks, in order of creation.
+    pub(crate) previous: Cell<*const Meta>,
+    pub(crate) next: Cell<*const Meta>,
+    /// The task's claim on itself, from its first suspension to its end: keeps it alive while nobody else does
+    /// (S36) and lets a request wake it. A task that ends in its first step never pays for it.
+    waker: UnsafeCell<Option<Waker>>,
+    /// Requests for cancellation not taken back (`cancelling()`).
+    pub(crate) cancelling: Cell<u32>,
+    pub(crate) flags: Cell<u32>,
+    /// What few tasks use; allocated when used.
+    extra: UnsafeCell<Option<Box<Extra>>>,
+}
+
+/// The rarely used part. `name` is plain data and stays after the end; the rest is emptied.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) name: Option<Box<str>>,
+    /// The request behind `MARKED`, or the raise behind `RAISED`.
+    pub(crate) cancel: Option<CancelledError>,
+    pub(crate) scopes: Option<Rc<Scopes>>,
+    pub(crate) done: Vec<(u64, Box<dyn FnOnce()>)>,
+    next_callback: u64,
+}
+
+// SAFETY: a `Meta` is reachable from foreign threads through `Runnable<Meta>` and wakers. These read `shared` only
+// (immutable, itself thread-safe) and may drop the `Meta`. Everything else is touched on the loop's thread only:
+// by `Local` while it runs the task, and by `Task` and `TaskRef`, which are `!Send`. When a foreign thread drops the
+// last reference the task is done (the loop's `waker` claim is gone), and `retire` has emptied the `!Send` fields.
+unsafe impl Send for Meta {}
+// SAFETY: as above.
+unsafe impl Sync for Meta {}
+
+impl Meta {
+    pub(crate) fn new(
+        shared: NonNull<Shared>,
+        location: &'static Location<'static>,
+        id: u64,
+        parent: u64,
+    ) -> Meta {
+        Meta {
+            shared,
+            location,
+            id,
+            parent,
+            previous: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+            waker: UnsafeCell::new(None),
+            cancelling: Cell::new(0),
+            flags: Cell::new(0),
+            extra: UnsafeCell::new(None),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, bits: u32) -> bool {
+        self.flags.get() & bits != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, bits: u32) {
+        self.flags.set(self.flags.get() | bits);
+    }
+
+    #[inline]
+    pub(crate) fn unset(&self, bits: u32) {
+        self.flags.set(self.flags.get() & !bits);
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.has(flag::DONE)
+    }
+
+    /// Whether the task was stepped and suspended at least once.
+    #[inline]
+    pub(crate) fn has_waker(&self) -> bool {
+        // SAFETY: loop thread only, and no reference into the cell outlives a statement.
+        unsafe { (*self.waker.get()).is_some() }
+    }
+
+    pub(crate) fn clone_waker(&self) -> Option<Waker> {
+        // SAFETY: loop thread only; cloning a waker of async-task runs no code that could come back here.
+        unsafe { (*self.waker.get()).clone() }
+    }
+
+    pub(crate) fn keep_waker(&self, waker: Waker) {
+        debug_assert!(!self.has_waker() && !self.is_done());
+        // SAFETY: loop thread only; the slot was empty, so nothing is dropped.
+        unsafe { *self.waker.get() = Some(waker) };
+    }
+
+    /// Appends the task to its loop's queue unless it is there or runs already.
+    pub(crate) fn wake(&self) {
+        // SAFETY: loop thread only; `wake_by_ref` ends in `schedule`, which touches the queue and not this cell.
+        if let Some(waker) = unsafe { (*self.waker.get()).as_ref() } {
+            waker.wake_by_ref();
+        }
+        // No waker: it was never stepped and is in the queue already, or it is being stepped for the first time and
+        // looks at its flags itself, or it is done.
+    }
+
+    /// Reads or changes the rare part, if there is one.
+    pub(crate) fn with_extra<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> Option<R> {
+        // SAFETY: loop thread only; the closures passed in this crate run no foreign code (no drop of a user's value,
+        // no wake, no callback), so the exclusive borrow is unique.
+        unsafe { (*self.extra.get()).as_deref_mut().map(f) }
+    }
+
+    /// The same, making the rare part if there is none.
+    pub(crate) fn with_new_extra<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
+        // SAFETY: as in `with_extra`.
+        unsafe { f((*self.extra.get()).get_or_insert_default()) }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.with_extra(|extra| extra.name.as_deref().map(str::to_owned))
+            .flatten()
+            .unwrap_or_else(|| format!("Task-{}", self.id))
+    }
+
+    pub(crate) fn set_name(&self, name: &str) {
+        self.with_new_extra(|extra| extra.name = Some(name.into()));
+    }
+
+    /// The table of this task's scopes, made when first asked for.
+    pub(crate) fn scopes(&self) -> Rc<Scopes> {
+        self.with_new_extra(|extra| {
+            extra
+                .scopes
+                .get_or_insert_with(|| Scopes::new(ptr::from_ref(self)))
+                .clone()
+        })
+    }
+
+    pub(crate) fn existing_scopes(&self) -> Option<Rc<Scopes>> {
+        self.with_extra(|extra| extra.scopes.clone()).flatten()
+    }
+
+    /// Registers a callback for the end; the id is unique within the task.
+    pub(crate) fn add_done_callback(&self, callback: Box<dyn FnOnce()>) -> u64 {
+        self.with_new_extra(|extra| {
+            extra.next_callback += 1;
+            extra.done.push((extra.next_callback, callback));
+            extra.next_callback
+        })
+    }
+
+    pub(crate) fn remove_done_callback(&self, id: u64) -> bool {
+        let removed = self
+            .with_extra(|extra| {
+                let at = extra.done.iter().position(|(known, _)| *known == id)?;
+                Some(extra.done.remove(at))
+            })
+            .flatten();
+        // Dropped here, with no borrow held.
+        removed.is_some()
+    }
+
+    /// The task has ended: empties every cell that holds something `!Send` and hands the done callbacks out.
+    pub(crate) fn retire(&self) -> Vec<(u64, Box<dyn FnOnce()>)> {
+        // SAFETY: loop thread only. Dropping a waker of this very task cannot free it: the runnable that is being
+        // run holds a reference. async-task's drop runs no user code here.
+        drop(unsafe { (*self.waker.get()).take() });
+        let (scopes, cancel, done) = self
+            .with_extra(|extra| {
+                (
+                    extra.scopes.take(),
+                    extra.cancel.take(),
+                    std::mem::take(&mut extra.done),
+                )
+            })
+            .unwrap_or_default();
+        if let Some(scopes) = scopes {
+            scopes.task_ended();
+        }
+        drop(cancel);
+        done
+    }
+}
+
+impl Drop for Meta {
+    fn drop(&mut self) {
+        debug_assert!(self.waker.get_mut().is_none());
+        if let Some(local) = Local::of(self.shared) {
+            local.count_dropped_meta();
+        } else {
+            // SAFETY: away from the loop (another thread, or no longer entered): this metadata's own count.
+            unsafe { Shared::release(self.shared) }
+        }
+    }
+}

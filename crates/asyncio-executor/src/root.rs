@@ -1,0 +1,182 @@
+//! The outermost future of a task: catches panics, takes requests no scope took, and ends the task.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::callback;
+use crate::cancel::{CancelledError, PanicPayload, TaskError};
+use crate::exception::ExceptionContext;
+use crate::local::{Entry, Local};
+use crate::meta::{Meta, flag};
+use crate::task::TaskInfo;
+
+/// What a task leaves behind. The error is boxed so that a task's cell is not larger than its future needs.
+pub(crate) type Outcome<T> = Result<T, Box<TaskError>>;
+
+pin_project! {
+    pub(crate) struct Root<F> {
+        #[pin]
+        body: Option<F>,
+    }
+}
+
+impl<F> Root<F> {
+    pub(crate) fn new(body: F) -> Root<F> {
+        Root { body: Some(body) }
+    }
+}
+
+impl<F: Future> Future for Root<F> {
+    type Output = Outcome<F::Output>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut body = self.project().body;
+        let (local, meta) = here();
+        local.set_current_waker(cx.waker());
+
+        if meta.has(flag::BEFORE_POLL)
+            && let Some(error) = before_poll(meta)
+        {
+            return Poll::Ready(end(local, meta, body, cancelled(error)));
+        }
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            body.as_mut().as_pin_mut().map(|body| body.poll(cx))
+        }));
+        match polled {
+            Ok(Some(Poll::Ready(value))) => Poll::Ready(end(local, meta, body, Ok(value))),
+            Ok(_) => {
+                if meta.has(flag::AT_PENDING)
+                    && let Some(error) = at_pending(meta)
+                {
+                    return Poll::Ready(end(local, meta, body, cancelled(error)));
+                }
+                if !meta.has_waker() {
+                    meta.keep_waker(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            Err(panic) => {
+                let outcome = Err(Box::new(TaskError::Panicked(PanicPayload::new(panic))));
+                Poll::Ready(end(local, meta, body, outcome))
+            }
+        }
+    }
+}
+
+/// The executor and the task of the step this is part of.
+#[inline]
+fn here<'a>() -> (&'a Local, &'a Meta) {
+    let local = Local::current();
+    let meta = local.and_then(Local::current_meta);
+    match (local, meta) {
+        (Some(local), Some(meta)) => (local, meta),
+        // `Local::step` is the only caller of `Runnable::run` in this crate, and sets both.
+        _ => unreachable!("a task was run outside of its executor"),
+    }
+}
+
+fn cancelled<T>(error: CancelledError) -> Outcome<T> {
+    Err(Box::new(TaskError::Cancelled(error)))
+}
+
+/// A request that must be taken before the body is polled.
+#[cold]
+fn before_poll(meta: &Meta) -> Option<CancelledError> {
+    if meta.has(flag::CLOSING) {
+        return Some(CancelledError::new());
+    }
+    if meta.has(flag::FORWARDED) {
+        match meta
+            .existing_scopes()
+            .map(|scopes| scopes.revive_forwarded())
+        {
+            Some(Revived::Settled(error)) => {
+                meta.set(flag::MARKED);
+                meta.with_new_extra(|extra| extra.cancel = Some(error));
+            }
+            Some(Revived::Waiting) => {}
+            Some(Revived::Nothing) | None => meta.unset(flag::FORWARDED),
+        }
+    }
+    if meta.has(flag::ASKED) {
+        meta.unset(flag::MARKED | flag::ASKED);
+        return Some(taken(meta));
+    }
+    None
+}
+
+/// A request or a raise that nothing inside took: the task itself takes it (S50).
+#[cold]
+fn at_pending(meta: &Meta) -> Option<CancelledError> {
+    meta.unset(flag::AT_PENDING);
+    Some(taken(meta))
+}
+
+fn taken(meta: &Meta) -> CancelledError {
+    meta.with_extra(|extra| extra.cancel.take())
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// The end of a task: its future goes, then it leaves the living, then its callbacks are queued.
+#[inline]
+fn end<F: Future>(
+    local: &Local,
+    meta: &Meta,
+    mut body: Pin<&mut Option<F>>,
+    mut outcome: Outcome<F::Output>,
+) -> Outcome<F::Output> {
+    // async-task would abort the process if this destructor panicked; here that is the task's own outcome.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body.set(None))) {
+        outcome = Err(Box::new(TaskError::Panicked(PanicPayload::new(panic))));
+    }
+    if meta.has(flag::MARKED) && outcome.is_ok() {
+        // S52: a request came and the body returned without suspending again.
+        meta.unset(flag::MARKED);
+        outcome = cancelled(taken(meta));
+    }
+    let how = match &outcome {
+        Ok(_) => flag::DONE,
+        Err(error) if error.is_cancelled() => flag::DONE | flag::CANCELLED,
+        Err(_) => flag::DONE | flag::PANICKED,
+    };
+    meta.flags.set((meta.flags.get() & flag::DETACHED) | how);
+    local.unlink(meta);
+    // S24: callbacks go through the queue, in the order of registration.
+    for (_, callback) in meta.retire() {
+        local.push(Entry::Call(callback::once(callback, meta.location)));
+    }
+    if meta.has(flag::DETACHED)
+        && let Err(error) = &outcome
+        && error.is_panic()
+    {
+        report_unseen(local, meta, error);
+    }
+    outcome
+}
+
+/// Tells the exception handler of a panic nobody looked at or can look at any more.
+#[cold]
+pub(crate) fn report_unseen(local: &Local, meta: &Meta, error: &TaskError) {
+    local.report(ExceptionContext {
+        message: "a task panicked and nobody awaited it".to_owned(),
+        exception: Some(error.to_string()),
+        task: Some(TaskInfo::of(meta)),
+        scheduled_at: None,
+    });
+}
+
+/// What became of the requests passed on.
+pub(crate) enum Revived {
+    /// None is out.
+    Nothing,
+    /// What they were passed to is not settled yet.
+    Waiting,
+    /// One is settled; this was the request.
+    Settled(CancelledError),
+}

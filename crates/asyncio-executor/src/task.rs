@@ -1,0 +1,372 @@
+//! The handle of a task, and how tasks are made.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use async_task::Builder;
+
+use crate::cancel::raise::raise_here;
+use crate::cancel::request;
+use crate::cancel::scopes::ForwardScope;
+use crate::cancel::{CancelledError, TaskError};
+use crate::local::{Entry, Local, schedule};
+use crate::meta::{Meta, flag};
+use crate::root::{Outcome, Root, report_unseen};
+use crate::task_ref::TaskRef;
+
+/// A task: a future the executor drives, and the right to its outcome; asyncio: `Task`.
+///
+/// - `task.await` gives `Result<T, TaskError>`. While it waits, a request to the awaiting task is passed on to this
+///   task, and the await ends when this task has (S62 to S64).
+/// - `(&mut task).await` gives the same but passes nothing on: the task is somebody else's.
+/// - Dropping it lets the task run on by itself. A panic nobody can look at any more is then reported to the
+///   executor's exception handler.
+///
+/// A task stays on its thread, and so do its handles:
+///
+/// ```compile_fail
+/// fn must_be_send<T: Send>() {}
+/// must_be_send::<asyncio_executor::Task<()>>();
+/// ```
+#[must_use = "a dropped `Task` runs on unobserved; call `detach()` to say so, or await it"]
+pub struct Task<T> {
+    /// `None` only after the outcome was taken or the handle given up.
+    raw: Option<async_task::Task<Outcome<T>, Meta>>,
+    /// The metadata's cells belong to one thread.
+    _here: PhantomData<Rc<()>>,
+}
+
+impl<T> Task<T> {
+    fn meta(&self) -> &Meta {
+        match &self.raw {
+            Some(raw) => raw.metadata(),
+            None => unreachable!("the handle was given up"),
+        }
+    }
+
+    /// Requests that the task end (S43). False if it has ended already; true otherwise, also when repeated.
+    ///
+    /// Runs none of the task's code: the task hears of it where it waits, when its turn comes (S44). It may clean up,
+    /// with awaits, and may even go on; one that was never stepped is dropped unpolled (S45).
+    pub fn cancel(&self) -> bool {
+        request::request(self.meta(), CancelledError::new())
+    }
+
+    /// The same with a message, which the `CancelledError` carries (S60).
+    pub fn cancel_with(&self, message: &str) -> bool {
+        request::request(self.meta(), CancelledError::with_message(message))
+    }
+
+    /// How many requests were made and not taken back (S53).
+    pub fn cancelling(&self) -> u32 {
+        self.meta().cancelling.get()
+    }
+
+    /// Takes one request back and returns how many are left; at 0 a request nobody took yet is withdrawn (S56).
+    pub fn uncancel(&self) -> u32 {
+        request::uncancel(self.meta())
+    }
+
+    /// Whether it has ended.
+    pub fn done(&self) -> bool {
+        self.meta().is_done()
+    }
+
+    /// Whether it ended cancelled (S46).
+    pub fn cancelled(&self) -> bool {
+        self.meta().has(flag::CANCELLED)
+    }
+
+    /// Its name: the one given, or `Task-N` (S40).
+    pub fn name(&self) -> String {
+        self.meta().name()
+    }
+
+    /// Gives it another name.
+    pub fn set_name(&self, name: &str) {
+        self.meta().set_name(name);
+    }
+
+    /// Its number, unique in the process.
+    pub fn id(&self) -> u64 {
+        self.meta().id
+    }
+
+    /// Where it was spawned.
+    pub fn spawn_location(&self) -> &'static Location<'static> {
+        self.meta().location
+    }
+
+    /// Runs a callback when the task has ended, through the ready queue, never at once (S24).
+    ///
+    /// Returns an id for [`remove_done_callback`](Task::remove_done_callback). On a task that has ended the callback
+    /// is queued right away (S25), and the id is 0.
+    pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) -> u64 {
+        add_done_callback(self.meta(), Box::new(callback))
+    }
+
+    /// Drops a callback that was not queued yet. False if the id is unknown (S26).
+    pub fn remove_done_callback(&self, id: u64) -> bool {
+        self.meta().remove_done_callback(id)
+    }
+
+    /// The outcome, if it has ended; otherwise the handle comes back.
+    pub fn try_take(mut self) -> Result<Result<T, TaskError>, Task<T>> {
+        if self.done()
+            && let Poll::Ready(outcome) = self.poll_outcome(&mut Context::from_waker(Waker::noop()))
+        {
+            return Ok(outcome);
+        }
+        Err(self)
+    }
+
+    /// Lets it run on by itself: the same as dropping the handle, said in a word.
+    pub fn detach(self) {}
+
+    /// A reference without the right to the outcome: for lists of tasks, and for cancelling from elsewhere.
+    ///
+    /// For a task that was never stepped this looks through the whole ready queue once.
+    pub fn as_ref(&self) -> Option<TaskRef> {
+        TaskRef::of(self.meta())
+    }
+
+    /// Looks for the outcome, and takes it if it is there; afterwards the handle is spent.
+    ///
+    /// The leaf under `.await` and under everything that awaits tasks its own way. Passes no request on.
+    pub fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
+        let Some(raw) = &mut self.raw else {
+            panic!("`Task` polled after its outcome was taken");
+        };
+        match Pin::new(raw).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(outcome) => {
+                // A finished async-task handle has nothing left to cancel; dropping it frees the cell.
+                self.raw = None;
+                Poll::Ready(outcome.map_err(|error| *error))
+            }
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        let Some(mut raw) = self.raw.take() else {
+            return;
+        };
+        let meta = raw.metadata();
+        if !meta.is_done() {
+            meta.set(flag::DETACHED);
+            // Not dropped: async-task's own drop would cancel.
+            return raw.detach();
+        }
+        if !meta.has(flag::PANICKED) {
+            return raw.detach();
+        }
+        if let Poll::Ready(Err(error)) =
+            Pin::new(&mut raw).poll(&mut Context::from_waker(Waker::noop()))
+        {
+            match Local::of(raw.metadata().shared) {
+                Some(local) => report_unseen(local, raw.metadata(), &error),
+                None => crate::exception::ExceptionContext::error(
+                    "a task panicked and nobody awaited it",
+                    &*error,
+                )
+                .print(),
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.raw {
+            Some(raw) => write!(f, "Task({})", TaskInfo::of(raw.metadata())),
+            None => f.write_str("Task(outcome taken)"),
+        }
+    }
+}
+
+impl<T> IntoFuture for Task<T> {
+    type Output = Result<T, TaskError>;
+    type IntoFuture = Join<T>;
+
+    fn into_future(self) -> Join<T> {
+        Join {
+            scope: ForwardScope::new(),
+            task: self,
+            raised: false,
+        }
+    }
+}
+
+impl<'a, T> IntoFuture for &'a mut Task<T> {
+    type Output = Result<T, TaskError>;
+    type IntoFuture = JoinRef<'a, T>;
+
+    fn into_future(self) -> JoinRef<'a, T> {
+        JoinRef { task: self }
+    }
+}
+
+/// Future of `task.await`: waits for the end, and passes a request on to the task (S62 to S64).
+///
+/// # Cancel safety
+///
+/// A request to the awaiting task goes on to the awaited one; this await then ends when that task has: raised on if it
+/// ended cancelled, its value if it returned one. Dropping the future lets the task run on by itself.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Join<T> {
+    // Before `task`: the scope refers to the task's metadata and must leave the tree first.
+    scope: ForwardScope,
+    task: Task<T>,
+    raised: bool,
+}
+
+impl<T> Join<T> {
+    /// The task that is awaited.
+    ///
+    /// # Panics
+    ///
+    /// After the await has ended.
+    pub fn task(&self) -> &Task<T> {
+        &self.task
+    }
+}
+
+impl<T> Future for Join<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.raised {
+            return Poll::Pending;
+        }
+        let raise = match this.scope.take_request() {
+            Some(request) => request,
+            None => match this.task.poll_outcome(cx) {
+                Poll::Ready(outcome) => match (outcome, this.scope.finish()) {
+                    // S62: it ended as it was asked to through this await, so the request goes on from here.
+                    (Err(TaskError::Cancelled(error)), Some(_)) => error,
+                    (outcome, _) => return Poll::Ready(outcome),
+                },
+                Poll::Pending => {
+                    let meta: *const Meta = this.task.meta();
+                    // SAFETY: `this.task` keeps the metadata alive, and the field order drops the scope first.
+                    unsafe { this.scope.suspend_on_task(cx, meta) };
+                    return Poll::Pending;
+                }
+            },
+        };
+        this.raised = true;
+        raise_here(raise);
+        Poll::Pending
+    }
+}
+
+/// Future of `(&mut task).await`: waits for the end, and passes nothing on.
+///
+/// # Cancel safety
+///
+/// Cancelled or dropped, it leaves the task and its outcome alone; the handle can be awaited again. After it gave the
+/// outcome the handle is spent.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct JoinRef<'a, T> {
+    task: &'a mut Task<T>,
+}
+
+impl<T> Future for JoinRef<'_, T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.task.poll_outcome(cx)
+    }
+}
+
+pub(crate) fn add_done_callback(meta: &Meta, callback: Box<dyn FnOnce()>) -> u64 {
+    if !meta.is_done() {
+        return meta.add_done_callback(callback);
+    }
+    if let Some(local) = Local::of(meta.shared) {
+        local.push(Entry::Call(crate::callback::once(callback, meta.location)));
+    }
+    0
+}
+
+/// What is known of a task, as plain data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Where it was spawned.
+    pub spawned_at: &'static Location<'static>,
+    /// The task that spawned it.
+    pub parent: Option<u64>,
+}
+
+impl TaskInfo {
+    pub(crate) fn of(meta: &Meta) -> TaskInfo {
+        TaskInfo {
+            id: meta.id,
+            name: meta.name(),
+            spawned_at: meta.location,
+            parent: (meta.parent != 0).then_some(meta.parent),
+        }
+    }
+}
+
+impl fmt::Display for TaskInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} spawned at {}", self.name, self.spawned_at)
+    }
+}
+
+/// Makes the task and queues its first step (S35).
+///
+/// On a closed or closing executor the future is dropped at once and the task has ended cancelled.
+#[inline]
+pub(crate) fn spawn<F>(
+    local: &Local,
+    future: F,
+    location: &'static Location<'static>,
+) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let parent = local.current_meta().map_or(0, |meta| meta.id);
+    let meta = Meta::new(local.shared, location, local.next_id(), parent);
+    local.count_new_meta();
+    // SAFETY:
+    // - The future and its output need not be `Send`: the runnable is run on the loop's thread only (`Local::step`),
+    //   foreign threads push it home or forget it (`Shared::send_home`), and before the loop goes it ends every task
+    //   (`Executor::close`). The output is reached through `Task`, which is `!Send`.
+    // - Both are 'static.
+    // - `schedule` is a function item: `Send`, `Sync`, 'static.
+    // - The metadata may be dropped on any thread, see `Meta`.
+    let (runnable, raw) = unsafe {
+        Builder::new()
+            .metadata(meta)
+            .spawn_unchecked(move |_| Root::new(future), schedule)
+    };
+    local.link(runnable.metadata());
+    if local.closing.get() {
+        runnable.metadata().set(flag::CLOSING);
+        local.step(runnable);
+    } else {
+        local.push(Entry::Task(runnable));
+    }
+    Task {
+        raw: Some(raw),
+        _here: PhantomData,
+    }
+}
