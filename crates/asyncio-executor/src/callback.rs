@@ -5,6 +5,8 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
+use crate::local::{Entry, Local};
+
 /// What the ready queue knows of a callback.
 pub(crate) trait Call {
     fn run(&self);
@@ -61,6 +63,23 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// A callback that is not queued yet: for a timer that queues it when its time has come.
+    #[track_caller]
+    pub fn unscheduled(callback: impl FnOnce() + 'static) -> Handle {
+        Handle {
+            call: once(callback, Location::caller()),
+        }
+    }
+
+    /// Appends the callback to the ready queue of the current executor; it runs at most once however often it is
+    /// queued. Dropped unrun where no executor is entered or the executor closes.
+    pub fn schedule(&self) {
+        match Local::current() {
+            Some(local) if !local.closing.get() => local.push(Entry::Call(self.call.clone())),
+            _ => self.cancel(),
+        }
+    }
+
     /// Takes the callback back: if it has not run yet it never will, even when its turn is next (S5).
     ///
     /// The closure is dropped at once. Harmless after the callback ran, and when repeated.

@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::callback::Handle;
 use crate::cancel::request;
 use crate::exception::ExceptionContext;
 use crate::executor::{all_tasks_on, call_soon_on};
-use crate::local::Local;
+use crate::local::{Local, TurnEnd};
 use crate::meta::flag;
 use crate::shared::Remote;
 use crate::task::{self, Task};
@@ -56,6 +57,15 @@ where
 pub fn call_soon(callback: impl FnOnce() + 'static) -> Handle {
     let location = Location::caller();
     with_current("call_soon", |local| call_soon_on(local, callback, location))
+}
+
+/// Calls `hook` once when everything that is ready now has run, before the loop sleeps again: the place to flush what
+/// was gathered meanwhile. At once where no executor is entered.
+pub fn at_turn_end(hook: Rc<dyn TurnEnd>) {
+    match Local::current() {
+        Some(local) => local.at_turn_end(hook),
+        None => hook.turn_ended(),
+    }
 }
 
 /// Whether an executor is entered on this thread.

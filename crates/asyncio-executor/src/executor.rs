@@ -116,7 +116,9 @@ impl Executor {
     /// Runs exactly what is ready now; what becomes ready meanwhile waits for the next call (S2). Returns how many
     /// entries ran. To be called inside [`enter`](Executor::enter).
     pub fn run_ready(&self) -> usize {
-        self.local.run(self.local.ready_len())
+        let ran = self.local.run(self.local.ready_len());
+        self.local.end_turn();
+        ran
     }
 
     /// Drives a future, as a task, to its end, parking the thread while nothing is ready.
@@ -237,6 +239,8 @@ impl Executor {
                     thread::sleep(std::time::Duration::from_millis(1));
                 }
             }
+            // Streams flush what they gathered.
+            local.end_turn();
             injector.close();
             injector.drain(|item| local.push_foreign(item));
             local.run_closing();

@@ -59,12 +59,13 @@ pub use cancel::{
     catch_cancelled, finally, raise_cancelled,
 };
 pub use current::{
-    YieldNow, all_tasks, call_soon, cancellation_pending, cancelling, current_remote, current_task,
-    is_entered, report, spawn, uncancel, yield_now,
+    YieldNow, all_tasks, at_turn_end, call_soon, cancellation_pending, cancelling, current_remote,
+    current_task, is_entered, report, spawn, uncancel, yield_now,
 };
 pub use exception::{ExceptionContext, ExceptionHandler};
 pub use executor::Executor;
+pub use local::TurnEnd;
 pub use shared::{Closed, Remote};
 pub use stats::Stats;
-pub use task::{Join, JoinRef, Task, TaskInfo};
+pub use task::{IntoTask, Join, JoinRef, Task, TaskInfo};
 pub use task_ref::TaskRef;

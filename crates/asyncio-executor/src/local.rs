@@ -47,6 +47,13 @@ pub(crate) struct Local {
     foreign: Cell<u64>,
     spawned: Cell<u64>,
     handler: RefCell<Option<ExceptionHandler>>,
+    turn_end: RefCell<Vec<Rc<dyn TurnEnd>>>,
+}
+
+/// Something to be done once when all that was ready has run, see [`at_turn_end`](crate::at_turn_end).
+pub trait TurnEnd {
+    /// The turn has ended. Runs outside of any task; must not panic.
+    fn turn_ended(&self);
 }
 
 impl Local {
@@ -68,6 +75,7 @@ impl Local {
             foreign: Cell::new(0),
             spawned: Cell::new(0),
             handler: RefCell::new(None),
+            turn_end: RefCell::new(Vec::new()),
         })
     }
 
@@ -126,6 +134,31 @@ impl Local {
             }
         }
         ran
+    }
+
+    pub(crate) fn at_turn_end(&self, hook: Rc<dyn TurnEnd>) {
+        self.turn_end.borrow_mut().push(hook);
+    }
+
+    #[inline]
+    pub(crate) fn end_turn(&self) {
+        if !self.turn_end.borrow().is_empty() {
+            self.run_turn_end();
+        }
+    }
+
+    #[cold]
+    fn run_turn_end(&self) {
+        // Taken out: a hook may ask to be called at the end of the next turn.
+        let mut hooks = self.turn_end.take();
+        for hook in hooks.drain(..) {
+            hook.turn_ended();
+        }
+        let mut now = self.turn_end.borrow_mut();
+        if now.is_empty() {
+            // Keeps the capacity for the next turn.
+            *now = hooks;
+        }
     }
 
     /// Steps every queued task, which its `CLOSING` flag makes drop its future, and drops callbacks unrun.

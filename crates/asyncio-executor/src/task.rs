@@ -83,8 +83,14 @@ impl<T> Task<T> {
     }
 
     /// Its name: the one given, or `Task-N` (S40).
-    pub fn name(&self) -> String {
+    pub fn get_name(&self) -> String {
         self.meta().name()
+    }
+
+    /// Names it and gives the handle back: `create_task(work()).name("worker")`.
+    pub fn name(self, name: &str) -> Task<T> {
+        self.set_name(name);
+        self
     }
 
     /// Gives it another name.
@@ -150,6 +156,41 @@ impl<T> Task<T> {
                 Poll::Ready(outcome.map_err(|error| *error))
             }
         }
+    }
+}
+
+/// What can be made a task: a future, or a task that exists; asyncio: the argument of `ensure_future`.
+pub trait IntoTask {
+    /// What the task gives.
+    type Output;
+
+    /// Spawns a future on the current executor; a task comes back as it is.
+    ///
+    /// # Panics
+    ///
+    /// For a future, where no executor is entered on this thread.
+    #[track_caller]
+    fn into_task(self) -> Task<Self::Output>;
+}
+
+impl<F> IntoTask for F
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    type Output = F::Output;
+
+    #[track_caller]
+    fn into_task(self) -> Task<F::Output> {
+        crate::spawn(self)
+    }
+}
+
+impl<T> IntoTask for Task<T> {
+    type Output = T;
+
+    fn into_task(self) -> Task<T> {
+        self
     }
 }
 

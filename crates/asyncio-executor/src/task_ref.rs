@@ -96,7 +96,7 @@ impl TaskRef {
     }
 
     /// Its name.
-    pub fn name(&self) -> String {
+    pub fn get_name(&self) -> String {
         self.meta().name()
     }
 

@@ -1,1 +1,48 @@
 //! Structured concurrency: groups, gathering, timeouts, shielding.
+//!
+//! What asyncio's `tasks`, `taskgroups`, `timeouts`, `threads` and `futures` modules give, built on the executor's
+//! tasks and scopes. Everything here finds its leaf through that leaf's own current handle; nothing here knows the
+//! loop.
+//!
+//! # How requests for cancellation travel
+//!
+//! A [`timeout`] and a [`TaskGroup`] are scopes with a body: a request meets whatever is innermost in it. An awaited
+//! [`Future`], a [`gather`] and an awaited task are scopes without one: they pass a request on and wait. [`shield`]
+//! passes nothing on. What *dropping* each of them does is said on each of them.
+//!
+//! # Examples
+//!
+//! ```
+//! use asyncio_tasks::{gather, timeout};
+//!
+//! asyncio_runtime::run(async {
+//!     let (a, b) = gather((async { 1 }, async { "two" })).await;
+//!     assert_eq!((a, b), (1, "two"));
+//!
+//!     let late = timeout(0.001, std::future::pending::<()>()).await;
+//!     assert!(late.is_err());
+//! });
+//! ```
+#![forbid(unsafe_code)]
+
+mod exception_group;
+mod future;
+mod gather;
+mod group;
+pub mod kinds;
+mod settle;
+mod shield;
+mod sleep;
+mod thread;
+mod timeout;
+
+pub use exception_group::{ExceptionGroup, GroupError};
+pub use future::{Future, Wait};
+#[doc(hidden)]
+pub use gather::Early;
+pub use gather::{Gather, Gathering, TryGather, TryGathering, gather, try_gather};
+pub use group::{ChildOutput, GroupTask, TaskGroup};
+pub use shield::{Shield, Shieldable, shield};
+pub use sleep::{ensure_future, sleep_with};
+pub use thread::to_thread;
+pub use timeout::{IntoTimeout, Timeout, TimeoutError, timeout, timeout_at, wait_for};

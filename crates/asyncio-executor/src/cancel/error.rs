@@ -47,6 +47,19 @@ impl CancelledError {
     pub async fn propagate<T>(self) -> T {
         match super::raise::Raise::new(self).await {}
     }
+
+    /// The same for a future written by hand: marks the nearest enclosing scope, or the task, and gives the `Pending`
+    /// that the calling `poll` returns. The future is dropped by that scope; it must go on returning `Pending` and
+    /// touch nothing if it is polled again before.
+    ///
+    /// # Panics
+    ///
+    /// Outside a task.
+    #[track_caller]
+    pub fn raise_in_poll<T>(self) -> std::task::Poll<T> {
+        super::raise::raise_here(self);
+        std::task::Poll::Pending
+    }
 }
 
 impl fmt::Debug for CancelledError {

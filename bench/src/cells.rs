@@ -1,0 +1,267 @@
+//! The cells, written once. A macro and not a generic function, because tokio's `multi_thread`
+//! demands `Send` of what it spawns and the others do not: only after expansion does each runtime
+//! see the tasks with its own types.
+//!
+//! A module that names `cells!` brings the vocabulary:
+//!
+//! | name | meaning |
+//! |---|---|
+//! | `spawn(future) -> Handle`, `join(handle).await` | tasks |
+//! | `yield_now().await` | the runtime's own yield |
+//! | `sleep(duration).await`, `timeout(duration, future).await -> bool` | its own timers; `true` is in time |
+//! | `queue::<T>() -> (sender, receiver)`, `send(&sender, value).await`, `receive(&mut receiver).await` | its own unbounded local queue |
+//! | `oneshot() -> (sender, receiver)`, `wait(receiver).await` | its own local one-value channel |
+//! | `serve().await` | an echo server that calls `announce` and stays |
+
+use crate::measure::Size;
+use crate::rows::Cell;
+
+/// A column of the table.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    pub(crate) name: &'static str,
+    /// The packages its version is read from.
+    pub(crate) package: &'static str,
+    /// What exactly runs, for the legend.
+    pub(crate) what: &'static str,
+    /// Runs one cell, reports, and leaves the process.
+    pub(crate) run: fn(Cell, Size),
+    /// Serves echo until the process is killed.
+    pub(crate) serve: fn(),
+}
+
+/// `cells!(static NAME, "name", "package", "what it is", block_on)`: all cells over the vocabulary
+/// in scope. Each cell is itself a task, so that no runtime is measured through its `block_on`.
+macro_rules! cells {
+    (static $id:ident, $name:literal, $package:literal, $what:literal, $block_on:path) => {
+        pub(crate) static $id: $crate::cells::Runtime = {
+            use std::sync::Arc;
+            use std::sync::atomic::{AtomicUsize, Ordering};
+            use std::time::{Duration, Instant};
+
+            use $crate::measure::{self, Figures, Passes, Signals, Size};
+            use $crate::rows::Cell;
+            use $crate::{alloc, sys};
+
+            const HOUR: Duration = Duration::from_secs(3600);
+
+            async fn spawned(size: Size) -> Figures {
+                let count = size.of(100_000);
+                let mut passes = Passes::new(5);
+                while passes.more() {
+                    let start = Instant::now();
+                    let mut tasks = Vec::with_capacity(count);
+                    for index in 0..count {
+                        tasks.push(spawn(async move { index }));
+                    }
+                    let mut sum = 0;
+                    for task in tasks {
+                        sum += join(task).await;
+                    }
+                    passes.record(start.elapsed(), count);
+                    assert_eq!(sum, count * (count - 1) / 2);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn yielding(size: Size) -> Figures {
+                let (count, yields) = (1000, size.of(1000));
+                let mut passes = Passes::new(5);
+                while passes.more() {
+                    let start = Instant::now();
+                    let mut tasks = Vec::with_capacity(count);
+                    for _ in 0..count {
+                        tasks.push(spawn(async move {
+                            for _ in 0..yields {
+                                yield_now().await;
+                            }
+                        }));
+                    }
+                    for task in tasks {
+                        join(task).await;
+                    }
+                    passes.record(start.elapsed(), count * yields);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn ping_pong(size: Size) -> Figures {
+                let trips = size.of(500_000);
+                let mut passes = Passes::new(3);
+                while passes.more() {
+                    let start = Instant::now();
+                    let (there, mut arrived) = queue::<usize>();
+                    let (back, mut returned) = queue::<usize>();
+                    let other = spawn(async move {
+                        for _ in 0..trips {
+                            let message = receive(&mut arrived).await;
+                            send(&back, message + 1).await;
+                        }
+                    });
+                    let mut message = 0;
+                    for _ in 0..trips {
+                        send(&there, message).await;
+                        message = receive(&mut returned).await;
+                    }
+                    join(other).await;
+                    passes.record(start.elapsed(), 2 * trips);
+                    assert_eq!(message, trips);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn timeouts(size: Size) -> Figures {
+                let count = size.of(1_000_000);
+                let mut passes = Passes::new(3);
+                while passes.more() {
+                    let start = Instant::now();
+                    for _ in 0..count {
+                        assert!(timeout(HOUR, measure::one_trip()).await);
+                    }
+                    passes.record(start.elapsed(), count);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn ready_timeouts(size: Size) -> Figures {
+                let count = size.of(1_000_000);
+                let mut passes = Passes::new(3);
+                while passes.more() {
+                    let start = Instant::now();
+                    for _ in 0..count {
+                        assert!(timeout(HOUR, async {}).await);
+                    }
+                    passes.record(start.elapsed(), count);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn sleeps(size: Size) -> Figures {
+                let count = size.of(100_000);
+                let (mut cpu, mut wall) = (Passes::new(3), Passes::new(3));
+                while cpu.more() {
+                    let (start, cpu_start) = (Instant::now(), sys::cpu_time());
+                    let mut tasks = Vec::with_capacity(count);
+                    for index in 0..count {
+                        tasks.push(spawn(sleep(measure::pseudo_random_sleep(index))));
+                    }
+                    for task in tasks {
+                        join(task).await;
+                    }
+                    cpu.record(sys::cpu_time() - cpu_start, count);
+                    wall.record(start.elapsed(), 1);
+                }
+                Figures::one("cpu", cpu.nanoseconds()).and("wall", wall.nanoseconds() / 1e6)
+            }
+
+            async fn precision(size: Size) -> Figures {
+                let mut samples = Vec::new();
+                for _ in 0..size.of(1000) {
+                    let start = Instant::now();
+                    sleep(Duration::from_millis(1)).await;
+                    samples.push(measure::late(start));
+                }
+                Figures::one("median", measure::median(&mut samples))
+                    .and("p99", measure::quantile(&mut samples, 0.99))
+            }
+
+            async fn thread_wakes(tasks: usize, rounds: usize, pause: Duration) -> (f64, f64) {
+                let (signals, raiser) = Signals::raised_by_thread(tasks, rounds, pause);
+                let mut waiting = Vec::with_capacity(tasks);
+                for index in 0..tasks {
+                    let signals = Arc::clone(&signals);
+                    waiting.push(spawn(async move { signals.see(index, rounds).await }));
+                }
+                for task in waiting {
+                    join(task).await;
+                }
+                raiser.join().expect("it does not panic")
+            }
+
+            static BEGUN: AtomicUsize = AtomicUsize::new(0);
+
+            async fn memory(size: Size) -> Figures {
+                let count = size.of(100_000);
+                alloc::start_counting();
+                sleep(Duration::from_millis(1)).await;
+                // The handles are kept, outside the figures: where nobody holds a handle or a waker
+                // of a task some runtimes free it.
+                let mut tasks = Vec::with_capacity(count);
+                let before = (alloc::live(), sys::resident());
+                for _ in 0..count {
+                    tasks.push(spawn(async {
+                        BEGUN.fetch_add(1, Ordering::Relaxed);
+                        std::future::pending::<()>().await;
+                    }));
+                }
+                idle_memory(count, before).await
+            }
+
+            async fn waiting_memory(size: Size) -> Figures {
+                let count = size.of(100_000);
+                alloc::start_counting();
+                sleep(Duration::from_millis(1)).await;
+                let (mut tasks, mut senders) =
+                    (Vec::with_capacity(count), Vec::with_capacity(count));
+                let before = (alloc::live(), sys::resident());
+                for _ in 0..count {
+                    let (sender, receiver) = oneshot();
+                    senders.push(sender);
+                    tasks.push(spawn(async move {
+                        BEGUN.fetch_add(1, Ordering::Relaxed);
+                        wait(receiver).await;
+                    }));
+                }
+                idle_memory(count, before).await
+            }
+
+            async fn idle_memory(count: usize, before: (usize, usize)) -> Figures {
+                while BEGUN.load(Ordering::Relaxed) < count {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                let heap = alloc::live().wrapping_sub(before.0) as f64 / count as f64;
+                let resident = sys::resident().saturating_sub(before.1) as f64 / count as f64;
+                Figures::one("heap", heap).and("rss", resident)
+            }
+
+            async fn cell(cell: Cell, size: Size) -> Figures {
+                match cell {
+                    Cell::Spawn => spawned(size).await,
+                    Cell::Yield => yielding(size).await,
+                    Cell::PingPong => ping_pong(size).await,
+                    Cell::Timeout => timeouts(size).await,
+                    Cell::TimeoutReady => ready_timeouts(size).await,
+                    Cell::Sleeps => sleeps(size).await,
+                    Cell::Precision => precision(size).await,
+                    Cell::Wake => {
+                        let (mean, _) = thread_wakes(1, size.of(200_000), Duration::ZERO).await;
+                        Figures::one("ns", mean)
+                    }
+                    Cell::WakeAsleep => {
+                        let pause = Duration::from_micros(100);
+                        let (_, median) = thread_wakes(1, size.of(10_000), pause).await;
+                        Figures::one("us", median / 1e3)
+                    }
+                    Cell::WakeBurst => {
+                        let (mean, _) = thread_wakes(1000, size.of(200), Duration::ZERO).await;
+                        Figures::one("ns", mean / 1e3)
+                    }
+                    Cell::Memory => memory(size).await,
+                    Cell::MemoryWait => waiting_memory(size).await,
+                    Cell::Echo(_) => unreachable!("echo has processes of its own"),
+                }
+            }
+
+            $crate::cells::Runtime {
+                name: $name,
+                package: $package,
+                what: $what,
+                run: |which, size| {
+                    $block_on(async move { join(spawn(cell(which, size))).await.report() })
+                },
+                serve: || $block_on(async { join(spawn(serve())).await }),
+            }
+        };
+    };
+}
+pub(crate) use cells;

@@ -1,0 +1,279 @@
+//! The driver: one fresh process for each cell, rounds that go round the runtimes, medians.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::cells::Runtime;
+use crate::rows::{CELLS, Cell, ROWS};
+use crate::runtimes::{self, RUNTIMES};
+use crate::table;
+
+/// A cell that has not answered by then is killed and called so.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const USAGE: &str = "\
+usage: cargo run --release --manifest-path bench/Cargo.toml -- [options]
+
+  --rows a,b        only these rows (`echo` stands for all of echo-1, echo-64, echo-512)
+  --runtimes x,y    only these columns
+  --rounds n        rounds, of which the medians are shown (5)
+  --quick           a tenth of the work and one round: shows that everything runs, measures little
+  --spread          print lowest and highest round below the table
+  --list            the names of rows and columns";
+
+struct Options {
+    cells: Vec<Cell>,
+    runtimes: Vec<&'static Runtime>,
+    rounds: usize,
+    divisor: usize,
+    spread: bool,
+}
+
+/// Every figure of every round, by (row, column).
+#[derive(Debug, Default)]
+pub(crate) struct Samples {
+    pub(crate) figures: BTreeMap<(usize, usize), Vec<f64>>,
+    /// Why a cell has none.
+    pub(crate) failures: BTreeMap<(usize, usize), String>,
+}
+
+pub(crate) fn run() -> Result<(), Box<dyn Error>> {
+    let Some(options) = Options::from_arguments()? else {
+        return Ok(());
+    };
+    let mut samples = Samples::default();
+    let total = options.rounds * options.cells.len() * options.runtimes.len();
+    let mut done = 0;
+    for round in 1..=options.rounds {
+        for &cell in &options.cells {
+            for (column, runtime) in options.runtimes.iter().enumerate() {
+                done += 1;
+                progress(&format!(
+                    "round {round}, {done} of {total}: {cell}, {}",
+                    runtime.name
+                ));
+                samples.take(cell, column, runtime, options.divisor);
+            }
+        }
+    }
+    progress("");
+    println!(
+        "{}",
+        table::render(&options.cells, &options.runtimes, &samples, options.spread)
+    );
+    Ok(())
+}
+
+impl Options {
+    fn from_arguments() -> Result<Option<Self>, Box<dyn Error>> {
+        use lexopt::prelude::*;
+
+        let mut options = Self {
+            cells: CELLS.to_vec(),
+            runtimes: RUNTIMES.to_vec(),
+            rounds: 5,
+            divisor: 1,
+            spread: false,
+        };
+        let mut rounds = None;
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("rows") => options.cells = cells_named(&parser.value()?.string()?)?,
+                Long("runtimes") => {
+                    let names = parser.value()?.string()?;
+                    options.runtimes = names
+                        .split(',')
+                        .map(runtimes::find)
+                        .collect::<Result<_, _>>()?;
+                }
+                Long("rounds") => rounds = Some(parser.value()?.parse::<usize>()?.max(1)),
+                Long("quick") => (options.divisor, options.rounds) = (10, 1),
+                Long("spread") => options.spread = true,
+                Long("list") => {
+                    println!("rows: {}", CELLS.map(|cell| cell.to_string()).join(", "));
+                    RUNTIMES
+                        .iter()
+                        .for_each(|runtime| println!("{}: {}", runtime.name, runtime.what));
+                    return Ok(None);
+                }
+                Short('h') | Long("help") => {
+                    println!("{USAGE}");
+                    return Ok(None);
+                }
+                other => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
+            }
+        }
+        options.rounds = rounds.unwrap_or(options.rounds);
+        Ok(Some(options))
+    }
+}
+
+fn cells_named(names: &str) -> Result<Vec<Cell>, String> {
+    let mut cells = Vec::new();
+    for name in names.split(',') {
+        if name == "echo" {
+            cells.extend(CELLS.iter().filter(|cell| matches!(cell, Cell::Echo(_))));
+        } else {
+            cells.push(name.parse()?);
+        }
+    }
+    Ok(cells)
+}
+
+impl Samples {
+    /// Runs one cell once; one that failed before is not tried again.
+    fn take(&mut self, cell: Cell, column: usize, runtime: &Runtime, divisor: usize) {
+        let places = || ROWS.iter().enumerate().filter(|(_, row)| row.cell == cell);
+        if places().any(|(row, _)| self.failures.contains_key(&(row, column))) {
+            return;
+        }
+        let outcome = match cell {
+            Cell::Echo(connections) => echo(runtime, connections, 1000 / divisor),
+            _ => ask(&[
+                "cell",
+                &cell.to_string(),
+                runtime.name,
+                &divisor.to_string(),
+            ]),
+        };
+        for (index, row) in places() {
+            let figure = outcome.as_ref().map_err(Clone::clone).and_then(|figures| {
+                figures
+                    .get(row.metric)
+                    .copied()
+                    .ok_or_else(|| format!("it reported no `{}`", row.metric))
+            });
+            match figure {
+                Ok(figure) => self
+                    .figures
+                    .entry((index, column))
+                    .or_default()
+                    .push(figure),
+                Err(reason) => drop(self.failures.insert((index, column), reason)),
+            }
+        }
+    }
+}
+
+type Answer = Result<BTreeMap<String, f64>, String>;
+
+/// A server on its core, the load on the other; the load's answer.
+fn echo(runtime: &Runtime, connections: usize, milliseconds: usize) -> Answer {
+    let mut server = Process::start(&["server", runtime.name])?;
+    let port = server.first_line()?;
+    ask(&[
+        "load",
+        port.trim(),
+        &connections.to_string(),
+        &milliseconds.to_string(),
+        &server.0.id().to_string(),
+    ])
+    .map_err(|reason| server.explain(reason))
+}
+
+/// Runs a child to its end; its answer is lines of a name and a number.
+fn ask(arguments: &[&str]) -> Answer {
+    let mut child = Process::start(arguments)?;
+    let text = child.output()?;
+    let figures: BTreeMap<String, f64> = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        .collect();
+    if figures.is_empty() {
+        Err(child.explain("no answer".to_owned()))
+    } else {
+        Ok(figures)
+    }
+}
+
+/// A child of ours, killed when dropped.
+struct Process(Child);
+
+impl Process {
+    fn start(arguments: &[&str]) -> Result<Self, String> {
+        std::env::current_exe()
+            .and_then(|program| {
+                Command::new(program)
+                    .args(arguments)
+                    .env("RUST_BACKTRACE", "0")
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+            })
+            .map(Self)
+            .map_err(|error| format!("cannot start a process: {error}"))
+    }
+
+    fn first_line(&mut self) -> Result<String, String> {
+        let line = self.read_in_time(|out| {
+            let mut line = String::new();
+            BufReader::new(out).read_line(&mut line).map(|_| line)
+        })?;
+        if line.is_empty() {
+            Err(self.explain("it did not start".to_owned()))
+        } else {
+            Ok(line)
+        }
+    }
+
+    fn output(&mut self) -> Result<String, String> {
+        self.read_in_time(|mut out| {
+            let mut text = String::new();
+            out.read_to_string(&mut text).map(|_| text)
+        })
+    }
+
+    fn read_in_time<F>(&mut self, read: F) -> Result<String, String>
+    where
+        F: FnOnce(std::process::ChildStdout) -> std::io::Result<String> + Send + 'static,
+    {
+        let out = self.0.stdout.take().expect("piped, and read once");
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(read(out)));
+        receiver
+            .recv_timeout(PATIENCE)
+            .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
+            .map_err(|error| format!("reading its output: {error}"))
+    }
+
+    /// Ends the process and adds what it said on its standard error.
+    fn explain(&mut self, reason: String) -> String {
+        let _ = self.0.kill();
+        let mut said = String::new();
+        if let Some(mut errors) = self.0.stderr.take() {
+            let _ = errors.read_to_string(&mut said);
+        }
+        // What the first panic says stands below its place.
+        let mut lines = said.lines();
+        let panic = lines
+            .find(|line| line.contains("panicked at"))
+            .and_then(|_| lines.next());
+        let told = panic.or_else(|| said.lines().next_back());
+        match told {
+            Some(told) => format!("{reason}: {}", told.trim()),
+            None => reason,
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One line on a terminal, rewritten in place; nothing elsewhere.
+fn progress(line: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{line}");
+    }
+}

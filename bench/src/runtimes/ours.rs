@@ -1,0 +1,66 @@
+//! Ours: the facade crate `asyncio`.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio::{Queue, StreamReader, StreamWriter, Task};
+
+use asyncio::{create_task as spawn, run as block_on, yield_now};
+
+use super::READ;
+use crate::measure::announce;
+
+async fn join<T>(task: Task<T>) -> T {
+    task.await.expect("no task panics")
+}
+
+async fn sleep(duration: Duration) {
+    asyncio::sleep(duration).await;
+}
+
+async fn timeout(duration: Duration, future: impl Future) -> bool {
+    asyncio::timeout(duration, future).await.is_ok()
+}
+
+fn queue<T>() -> (Rc<Queue<T>>, Rc<Queue<T>>) {
+    let queue = Rc::new(Queue::new());
+    (Rc::clone(&queue), queue)
+}
+
+async fn send<T>(sender: &Queue<T>, value: T) {
+    assert!(sender.put(value).await.is_ok());
+}
+
+async fn receive<T>(receiver: &mut Rc<Queue<T>>) -> T {
+    receiver.get().await.expect("the queue is open")
+}
+
+fn oneshot() -> (asyncio::Future<()>, asyncio::Future<()>) {
+    let future = asyncio::Future::new();
+    (future.clone(), future)
+}
+
+async fn wait(receiver: asyncio::Future<()>) {
+    let _ = receiver.await;
+}
+
+async fn serve() {
+    let server = asyncio::start_server(echo, "127.0.0.1", 0)
+        .await
+        .expect("a free port");
+    announce(server.sockets()[0].port());
+    server
+        .serve_forever()
+        .await
+        .expect("it serves until it is killed");
+}
+
+async fn echo(mut reader: StreamReader, mut writer: StreamWriter) {
+    while let Ok(data) = reader.read(READ).await {
+        if data.is_empty() || writer.write_all(&data).await.is_err() {
+            break;
+        }
+    }
+}
+
+crate::cells::cells!(static OURS, "ours", "asyncio", "asyncio", block_on);

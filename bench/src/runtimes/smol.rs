@@ -1,0 +1,82 @@
+//! smol's `LocalExecutor` under `smol::block_on`.
+
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use smol::channel::{self, Receiver, Sender};
+use smol::future::or;
+use smol::net::TcpListener;
+use smol::{LocalExecutor, Task, Timer};
+
+pub(super) use smol::channel::unbounded as queue;
+pub(super) use smol::future::yield_now;
+
+use super::echo;
+use crate::measure::announce;
+
+thread_local! {
+    static EXECUTOR: OnceCell<&'static LocalExecutor<'static>> = const { OnceCell::new() };
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    let executor = &*Box::leak(Box::default());
+    EXECUTOR.with(|cell| cell.set(executor).expect("one executor for a thread"));
+    smol::block_on(executor.run(future));
+}
+
+fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+    EXECUTOR.with(|executor| executor.get().expect("inside block_on").spawn(future))
+}
+
+async fn join<T>(task: Task<T>) -> T {
+    task.await
+}
+
+fn detach<T>(task: Task<T>) {
+    task.detach();
+}
+
+async fn sleep(duration: Duration) {
+    Timer::after(duration).await;
+}
+
+/// smol has no timeout of its own; this is the one its documentation shows.
+async fn timeout(duration: Duration, future: impl Future) -> bool {
+    let in_time = async {
+        future.await;
+        true
+    };
+    let late = async {
+        Timer::after(duration).await;
+        false
+    };
+    or(in_time, late).await
+}
+
+async fn send<T>(sender: &Sender<T>, value: T) {
+    assert!(sender.send(value).await.is_ok());
+}
+
+async fn receive<T>(receiver: &mut Receiver<T>) -> T {
+    receiver.recv().await.expect("the sender lives")
+}
+
+/// smol has no oneshot: a channel for one value.
+fn oneshot() -> (Sender<()>, Receiver<()>) {
+    channel::bounded(1)
+}
+
+async fn wait(receiver: Receiver<()>) {
+    let _ = receiver.recv().await;
+}
+
+async fn serve() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    announce(listener.local_addr().expect("it is bound").port());
+    loop {
+        let (stream, _) = listener.accept().await.expect("accept");
+        detach(spawn(echo(stream)));
+    }
+}
+
+crate::cells::cells!(static SMOL, "smol", "smol", "smol LocalExecutor", block_on);

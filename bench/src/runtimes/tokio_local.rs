@@ -1,0 +1,23 @@
+//! tokio's `current_thread` with a `LocalSet`.
+
+use tokio::runtime::Builder;
+use tokio::task::{LocalSet, spawn_local as spawn};
+
+use super::tokio_common::{
+    detach, echo, join, oneshot, queue, receive, send, serve as accept, sleep, timeout, wait,
+    yield_now,
+};
+
+fn block_on(future: impl Future<Output = ()>) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    LocalSet::new().block_on(&runtime, future);
+}
+
+async fn serve() {
+    accept(|stream| detach(spawn(echo(stream)))).await;
+}
+
+crate::cells::cells!(static LOCAL_SET, "tokio-localset", "tokio", "tokio current_thread, LocalSet", block_on);
