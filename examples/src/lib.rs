@@ -1,1 +1,3 @@
-//! The examples are the targets of this package; see its README for the order to read them in.
+//! The examples: a course in asyncio for Rust, each asserting its own result.
+//!
+//! They are the example targets of this package; `README.md` beside the manifest gives the order to read them in.

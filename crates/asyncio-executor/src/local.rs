@@ -122,18 +122,29 @@ impl Local {
 
     /// Runs up to `limit` entries, oldest first.
     pub(crate) fn run(&self, limit: usize) -> usize {
-        let mut ran = 0;
-        while ran < limit {
-            let Some(entry) = self.with_ready(VecDeque::pop_front) else {
-                break;
-            };
-            ran += 1;
-            match entry {
-                Entry::Task(runnable) => self.step(runnable),
-                Entry::Call(call) => self.call(call),
+        let mut polls = 0;
+        let mut callbacks = 0;
+        while polls + callbacks < limit {
+            match self.with_ready(VecDeque::pop_front) {
+                Some(Entry::Task(runnable)) => {
+                    polls += 1;
+                    self.current.set(runnable.metadata());
+                    // Does not unwind: the root future catches the body's panics and drops the body itself.
+                    runnable.run();
+                }
+                Some(Entry::Call(call)) => {
+                    callbacks += 1;
+                    self.current.set(ptr::null());
+                    self.call(call);
+                }
+                None => break,
             }
         }
-        ran
+        // Not after each step: between steps nothing but this loop runs, and it does not look.
+        self.current.set(ptr::null());
+        self.polls.set(self.polls.get() + polls as u64);
+        self.callbacks.set(self.callbacks.get() + callbacks as u64);
+        polls + callbacks
     }
 
     pub(crate) fn at_turn_end(&self, hook: Rc<dyn TurnEnd>) {
@@ -177,20 +188,17 @@ impl Local {
         ran
     }
 
-    /// One step of one task.
-    #[inline]
+    /// One step of one task, possibly within a step of another.
     pub(crate) fn step(&self, runnable: Runnable<Meta>) {
         self.polls.set(self.polls.get() + 1);
-        let former = self.current.replace(ptr::from_ref(runnable.metadata()));
+        let former = self.current.replace(runnable.metadata());
         let former_waker = self.current_waker.replace(ptr::null());
-        // Does not unwind: the root future catches the body's panics and drops the body itself.
         runnable.run();
         self.current.set(former);
         self.current_waker.set(former_waker);
     }
 
     fn call(&self, call: Rc<dyn Call>) {
-        self.callbacks.set(self.callbacks.get() + 1);
         // S6, S27: a panic in a callback is reported, and the loop and the rest of the queue carry on.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.run())) {
             self.report(ExceptionContext::panic(

@@ -38,6 +38,8 @@ pub(crate) mod flag {
 
     /// Some scope has passed a request on to what it awaits.
     pub(crate) const FORWARDED: u32 = 1 << 9;
+    /// The task's own waker is kept in its metadata: it has suspended before, or somebody asked for a reference.
+    pub(crate) const HAS_WAKER: u32 = 1 << 10;
 
     /// What must be looked at before the body is polled.
     pub(crate) const BEFORE_POLL: u32 = ASKED | CLOSING | FORWARDED;
@@ -126,8 +128,7 @@ impl Meta {
     /// Whether the task was stepped and suspended at least once.
     #[inline]
     pub(crate) fn has_waker(&self) -> bool {
-        // SAFETY: loop thread only, and no reference into the cell outlives a statement.
-        unsafe { (*self.waker.get()).is_some() }
+        self.has(flag::HAS_WAKER)
     }
 
     pub(crate) fn clone_waker(&self) -> Option<Waker> {
@@ -137,6 +138,7 @@ impl Meta {
 
     pub(crate) fn keep_waker(&self, waker: Waker) {
         debug_assert!(!self.has_waker() && !self.is_done());
+        self.set(flag::HAS_WAKER);
         // SAFETY: loop thread only; the slot was empty, so nothing is dropped.
         unsafe { *self.waker.get() = Some(waker) };
     }

@@ -50,12 +50,12 @@ impl<F: Future> Future for Root<F> {
         match polled {
             Ok(Some(Poll::Ready(value))) => Poll::Ready(end(local, meta, body, Ok(value))),
             Ok(_) => {
-                if meta.has(flag::AT_PENDING)
-                    && let Some(error) = at_pending(meta)
-                {
-                    return Poll::Ready(end(local, meta, body, cancelled(error)));
-                }
-                if !meta.has_waker() {
+                // One look for the usual case: suspended before, and nobody wants anything.
+                if meta.flags.get() & (flag::AT_PENDING | flag::HAS_WAKER) != flag::HAS_WAKER {
+                    if meta.has(flag::AT_PENDING) {
+                        let error = at_pending(meta);
+                        return Poll::Ready(end(local, meta, body, cancelled(error)));
+                    }
                     meta.keep_waker(cx.waker().clone());
                 }
                 Poll::Pending
@@ -112,9 +112,9 @@ fn before_poll(meta: &Meta) -> Option<CancelledError> {
 
 /// A request or a raise that nothing inside took: the task itself takes it (S50).
 #[cold]
-fn at_pending(meta: &Meta) -> Option<CancelledError> {
+fn at_pending(meta: &Meta) -> CancelledError {
     meta.unset(flag::AT_PENDING);
-    Some(taken(meta))
+    taken(meta)
 }
 
 fn taken(meta: &Meta) -> CancelledError {

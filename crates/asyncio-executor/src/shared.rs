@@ -82,6 +82,8 @@ impl Shared {
     /// # Safety
     ///
     /// `this` is the runnable's own `Shared`, alive through the runnable's metadata.
+    #[cold]
+    #[inline(never)] // Its frame must not be part of the local wake's.
     pub(crate) unsafe fn send_home(this: NonNull<Shared>, runnable: Runnable<Meta>) {
         // As soon as the runnable is in the queue the loop may run it, drop its metadata and go away; the count
         // taken here keeps `Shared` for the rest of the push.

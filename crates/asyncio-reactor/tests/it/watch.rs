@@ -1,1 +1,166 @@
+//! `add_reader` and `add_writer`.
 
+use std::cell::Cell;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::rc::Rc;
+
+use asyncio_reactor::{Interest, Reactor, Watch};
+
+use crate::support::{Task, look_around, unix_pair};
+
+/// A watch that counts its calls.
+fn counting(
+    reactor: &Reactor,
+    stream: &UnixStream,
+    interest: Interest,
+) -> (Watch, Rc<Cell<usize>>) {
+    let calls = Rc::new(Cell::new(0));
+    let counter = calls.clone();
+    let callback = Rc::new(move || counter.set(counter.get() + 1));
+    (
+        reactor.watch(stream.as_fd(), interest, callback).unwrap(),
+        calls,
+    )
+}
+
+#[test]
+fn a_watch_is_called_in_every_wait_while_the_descriptor_is_ready() {
+    let reactor = Reactor::new().unwrap();
+    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    let (_watch, calls) = counting(&reactor, &ours, Interest::Readable);
+    assert_eq!(look_around(&reactor), 0);
+    theirs.write_all(b"ab").unwrap();
+    for expected in 1..=3 {
+        assert_eq!(look_around(&reactor), 1);
+        assert_eq!(calls.get(), expected);
+    }
+    ours.read_exact(&mut [0; 2]).unwrap();
+    assert_eq!(look_around(&reactor), 0);
+    assert_eq!(calls.get(), 3);
+}
+
+#[test]
+fn a_new_watch_replaces_the_old_whose_drop_then_removes_nothing() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(b"x").unwrap();
+    let (old, old_calls) = counting(&reactor, &ours, Interest::Readable);
+    let (new, new_calls) = counting(&reactor, &ours, Interest::Readable);
+    assert_eq!(
+        Rc::strong_count(&old_calls),
+        1,
+        "the replaced callback is gone"
+    );
+    assert!(!old.remove());
+    look_around(&reactor);
+    assert_eq!((old_calls.get(), new_calls.get()), (0, 1));
+    assert!(new.remove());
+    assert_eq!(look_around(&reactor), 0);
+}
+
+#[test]
+fn one_descriptor_has_a_reader_and_a_writer_and_removing_one_leaves_the_other() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(b"x").unwrap();
+    let (_reader, reads) = counting(&reactor, &ours, Interest::Readable);
+    let (writer, writes) = counting(&reactor, &ours, Interest::Writable);
+    look_around(&reactor);
+    assert_eq!((reads.get(), writes.get()), (1, 1));
+    assert!(writer.remove());
+    look_around(&reactor);
+    assert_eq!((reads.get(), writes.get()), (2, 1));
+    assert!(reactor.unwatch(ours.as_raw_fd(), Interest::Readable));
+    assert!(!reactor.unwatch(ours.as_raw_fd(), Interest::Readable));
+    assert!(!reactor.unwatch(ours.as_raw_fd(), Interest::Writable));
+    assert_eq!(look_around(&reactor), 0);
+}
+
+#[test]
+fn a_callback_may_remove_its_own_watch_and_set_another() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(b"x").unwrap();
+    let watch: Rc<Cell<Option<Watch>>> = Rc::default();
+    let (weak, inner, fd) = (
+        Rc::downgrade(&watch),
+        reactor.clone(),
+        ours.try_clone().unwrap(),
+    );
+    let callback = Rc::new(move || {
+        let watch = weak.upgrade().unwrap();
+        assert!(watch.take().unwrap().remove());
+        watch.set(Some(
+            inner
+                .watch(fd.as_fd(), Interest::Writable, Rc::new(|| ()))
+                .unwrap(),
+        ));
+    });
+    watch.set(Some(
+        reactor
+            .watch(ours.as_fd(), Interest::Readable, callback)
+            .unwrap(),
+    ));
+    look_around(&reactor);
+    assert_eq!(watch.take().unwrap().interest(), Interest::Writable);
+}
+
+#[test]
+fn a_descriptor_that_a_source_waits_for_cannot_be_watched_nor_the_other_way_round() {
+    let reactor = Reactor::new().unwrap();
+    let _entered = reactor.enter();
+    let (ours, _theirs) = unix_pair();
+    assert!(Task::new().poll(pin!(ours.recv(&mut [0; 8]))).is_pending());
+    let error = reactor
+        .watch(ours.as_fd(), Interest::Readable, Rc::new(|| ()))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+
+    let (ours, _theirs) = unix_pair();
+    let watch = reactor
+        .watch(ours.as_fd(), Interest::Readable, Rc::new(|| ()))
+        .unwrap();
+    let error = reactor.block_on(ours.recv(&mut [0; 8])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    drop(watch);
+    assert!(Task::new().poll(pin!(ours.recv(&mut [0; 8]))).is_pending());
+}
+
+#[test]
+fn a_regular_file_cannot_be_watched() {
+    let reactor = Reactor::new().unwrap();
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    if cfg!(target_os = "linux") {
+        let error = reactor
+            .watch(file.as_fd(), Interest::Readable, Rc::new(|| ()))
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(asyncio_polling_backend)))]
+fn a_watch_whose_descriptor_was_closed_does_not_touch_the_next_owner_of_the_number() {
+    let reactor = Reactor::new().unwrap();
+    let _entered = reactor.enter();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (watch, calls) = counting(&reactor, &ours, Interest::Readable);
+    // A replacement under the same number, as closing and opening would give it.
+    let (fresh, mut their_fresh) = UnixStream::pair().unwrap();
+    let mut number = std::os::fd::OwnedFd::from(ours);
+    rustix::io::dup2(&fresh, &mut number).unwrap();
+    let source = asyncio_reactor::Source::new(number).unwrap();
+    let task = Task::new();
+    let mut buffer = [0; 8];
+    let mut recv = pin!(source.recv(&mut buffer));
+    assert!(task.poll(recv.as_mut()).is_pending());
+    assert!(!watch.remove(), "it ended when its number came back");
+    their_fresh.write_all(b"x").unwrap();
+    crate::support::wait_for_wakes(&reactor, &task, 1);
+    assert!(task.poll(recv).is_ready());
+    assert!(theirs.write_all(b"x").is_err());
+    assert_eq!(calls.get(), 0);
+}
