@@ -8,7 +8,7 @@ use std::io;
 use asyncio::{StreamReader, StreamWriter, gather, open_connection, start_server};
 
 /// One client; each runs in a task of its own.
-async fn echo(mut reader: StreamReader, mut writer: StreamWriter) -> io::Result<()> {
+async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
     loop {
         let line = reader.readline().await?;
         if line.is_empty() {
@@ -22,12 +22,16 @@ async fn echo(mut reader: StreamReader, mut writer: StreamWriter) -> io::Result<
 }
 
 async fn client(port: u16, number: usize) -> io::Result<Vec<String>> {
-    let (mut reader, mut writer) = open_connection("127.0.0.1", port).await?;
+    let (mut reader, writer) = open_connection("127.0.0.1", port).await?;
     let mut answers = Vec::new();
     for n in 0..3 {
         writer.write(format!("client {number}, line {n}\n").as_bytes());
         writer.drain().await?;
-        answers.push(String::from_utf8_lossy(&reader.readline().await?).trim_end().to_owned());
+        answers.push(
+            String::from_utf8_lossy(&reader.readline().await?)
+                .trim_end()
+                .to_owned(),
+        );
     }
     writer.close();
     writer.wait_closed().await?;
@@ -49,7 +53,9 @@ async fn main() -> io::Result<()> {
     for (number, answers) in everybody.into_iter().enumerate() {
         assert_eq!(
             answers?,
-            (0..3).map(|n| format!("client {number}, line {n}")).collect::<Vec<_>>()
+            (0..3)
+                .map(|n| format!("client {number}, line {n}"))
+                .collect::<Vec<_>>()
         );
     }
     server.close();

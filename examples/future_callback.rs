@@ -19,7 +19,8 @@ async fn main() {
     // A done callback never runs at once: it takes its turn in the ready queue, before whoever began to await later.
     let seen = trace.clone();
     future.add_done_callback(move |future| {
-        seen.borrow_mut().push(format!("callback: {}", future.result().unwrap()));
+        seen.borrow_mut()
+            .push(format!("callback: {}", future.result().unwrap()));
     });
 
     let answer = (&future).await.unwrap();

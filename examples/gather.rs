@@ -20,7 +20,10 @@ async fn main() {
     let began = get_running_loop().time();
     let pages = gather((1..=3).map(fetch)).await;
     assert_eq!(pages, ["page 1", "page 2", "page 3"]);
-    println!("{pages:?} after {:.3} s", (get_running_loop().time() - began).as_secs_f64());
+    println!(
+        "{pages:?} after {:.3} s",
+        (get_running_loop().time() - began).as_secs_f64()
+    );
 
     // ... a tuple gives a tuple, of whatever types.
     let (page, sum) = gather((fetch(7), async { 1 + 2 })).await;

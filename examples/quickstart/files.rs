@@ -43,7 +43,9 @@ pub(crate) fn url_path(path: &Path) -> String {
         url.push('/');
         for byte in component.as_os_str().as_encoded_bytes() {
             match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(*byte)),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    url.push(char::from(*byte))
+                }
                 other => url.push_str(&format!("%{other:02X}")),
             }
         }

@@ -29,7 +29,9 @@ async fn main() -> ExitCode {
         None => fetch_everything().await,
         Some("--serve") => match arguments.next().as_deref().unwrap_or("0").parse() {
             Ok(port) => serve(port).await,
-            Err(_) => Err(io::Error::other("--serve takes a port number between 0 and 65535")),
+            Err(_) => Err(io::Error::other(
+                "--serve takes a port number between 0 and 65535",
+            )),
         },
         Some(other) => Err(io::Error::other(format!(
             "unknown argument {other:?}; there is only --serve [PORT]"
@@ -55,7 +57,10 @@ async fn serve(port: u16) -> io::Result<()> {
     )
     .await?;
     for address in server.local_addrs() {
-        println!("serving {} on http://{address}/; Ctrl-C ends it", files::root().display());
+        println!(
+            "serving {} on http://{address}/; Ctrl-C ends it",
+            files::root().display()
+        );
     }
     server.serve_forever().await
 }
@@ -104,7 +109,10 @@ async fn fetch_everything() -> io::Result<()> {
     server.close();
     server.wait_closed().await;
     // Only this task may be left: everything else was waited for.
-    let left: Vec<_> = all_tasks().into_iter().map(|task| task.info().to_string()).collect();
+    let left: Vec<_> = all_tasks()
+        .into_iter()
+        .map(|task| task.info().to_string())
+        .collect();
     if left.len() != 1 {
         return Err(io::Error::other(format!("tasks are left over: {left:?}")));
     }

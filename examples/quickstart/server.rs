@@ -5,25 +5,29 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use asyncio::{StreamReader, StreamWriter, to_thread};
+use asyncio::{StreamError, StreamReader, StreamWriter, to_thread};
 
 use crate::files;
 
 /// Sent at once; the next chunk is read when this one has left the buffer.
 const CHUNK: usize = 64 * 1024;
 
-pub(crate) async fn connection(root: Rc<PathBuf>, mut reader: StreamReader, mut writer: StreamWriter) -> io::Result<()> {
-    while answer(&root, &mut reader, &mut writer).await? {}
+pub(crate) async fn connection(
+    root: Rc<PathBuf>,
+    mut reader: StreamReader,
+    writer: StreamWriter,
+) -> io::Result<()> {
+    while answer(&root, &mut reader, &writer).await? {}
     writer.close();
     writer.wait_closed().await
 }
 
 /// Answers one request; false if the connection is to end.
-async fn answer(root: &Path, reader: &mut StreamReader, writer: &mut StreamWriter) -> io::Result<bool> {
+async fn answer(root: &Path, reader: &mut StreamReader, writer: &StreamWriter) -> io::Result<bool> {
     // The stream's limit (64 KiB) bounds what a client can make us keep.
     let head = match reader.readuntil(b"\r\n\r\n").await {
         Ok(head) => head,
-        Err(error) if error.is_incomplete() => return Ok(false), // it has closed its side
+        Err(StreamError::Incomplete(_)) => return Ok(false), // it has closed its side
         Err(_) => {
             refuse(writer, "431 Request Header Fields Too Large").await?;
             return Ok(false);
@@ -35,11 +39,14 @@ async fn answer(root: &Path, reader: &mut StreamReader, writer: &mut StreamWrite
         refuse(writer, "400 Bad Request").await?;
         return Ok(false);
     }
-    let keep_alive = !request
-        .headers
-        .iter()
-        .any(|header| header.name.eq_ignore_ascii_case("connection") && header.value.eq_ignore_ascii_case(b"close"));
-    let (method, url) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+    let keep_alive = !request.headers.iter().any(|header| {
+        header.name.eq_ignore_ascii_case("connection")
+            && header.value.eq_ignore_ascii_case(b"close")
+    });
+    let (method, url) = (
+        request.method.unwrap_or_default(),
+        request.path.unwrap_or_default(),
+    );
     if method != "GET" && method != "HEAD" {
         refuse(writer, "405 Method Not Allowed").await?;
         return Ok(false);
@@ -53,7 +60,11 @@ async fn answer(root: &Path, reader: &mut StreamReader, writer: &mut StreamWrite
     let opened = to_thread(move || {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
-        if metadata.is_file() { Ok((file, metadata.len())) } else { Err(io::ErrorKind::NotFound.into()) }
+        if metadata.is_file() {
+            Ok((file, metadata.len()))
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
     })
     .await;
     let Ok::<_, io::Error>((file, length)) = opened else {
@@ -71,7 +82,7 @@ async fn answer(root: &Path, reader: &mut StreamReader, writer: &mut StreamWrite
 }
 
 /// Sends exactly `length` bytes of a file, no more than a chunk in memory.
-async fn send(mut file: File, length: u64, writer: &mut StreamWriter) -> io::Result<()> {
+async fn send(mut file: File, length: u64, writer: &StreamWriter) -> io::Result<()> {
     let mut left = length;
     while left > 0 {
         let (back, chunk) = to_thread(move || {
@@ -96,7 +107,7 @@ async fn send(mut file: File, length: u64, writer: &mut StreamWriter) -> io::Res
     Ok(())
 }
 
-async fn refuse(writer: &mut StreamWriter, status: &str) -> io::Result<()> {
+async fn refuse(writer: &StreamWriter, status: &str) -> io::Result<()> {
     writer.write(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
     writer.drain().await
 }

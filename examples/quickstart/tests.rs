@@ -12,8 +12,18 @@ fn runs() {
 #[test]
 fn a_url_leads_back_to_its_file_and_never_out_of_the_root() {
     let odd = Path::new("a b/ü%/c.txt");
-    assert_eq!(files::from_url_path(&files::url_path(odd)).as_deref(), Some(odd));
-    for outside in ["/../secret", "/a/%2e%2e/b", "//etc/passwd", "no-slash", "/%zz", "/%2"] {
+    assert_eq!(
+        files::from_url_path(&files::url_path(odd)).as_deref(),
+        Some(odd)
+    );
+    for outside in [
+        "/../secret",
+        "/a/%2e%2e/b",
+        "//etc/passwd",
+        "no-slash",
+        "/%zz",
+        "/%2",
+    ] {
         assert_eq!(files::from_url_path(outside), None, "{outside}");
     }
 }
@@ -37,7 +47,9 @@ fn curl_gets_the_same_bytes_and_ctrl_c_ends_it_with_the_signals_status() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     let start = line.find("http://").unwrap();
     let base = line[start..].split("/;").next().unwrap();
 
@@ -46,7 +58,14 @@ fn curl_gets_the_same_bytes_and_ctrl_c_ends_it_with_the_signals_status() {
         .output()
         .unwrap();
     let missing = Command::new("curl")
-        .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", &format!("{base}/no/such/file")])
+        .args([
+            "--silent",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            &format!("{base}/no/such/file"),
+        ])
         .output()
         .unwrap();
     let interrupted = Command::new("sh")
@@ -56,7 +75,10 @@ fn curl_gets_the_same_bytes_and_ctrl_c_ends_it_with_the_signals_status() {
     let status = server.wait().unwrap();
 
     assert!(fetched.status.success());
-    assert_eq!(fetched.stdout, std::fs::read(files::root().join("Cargo.toml")).unwrap());
+    assert_eq!(
+        fetched.stdout,
+        std::fs::read(files::root().join("Cargo.toml")).unwrap()
+    );
     assert_eq!(missing.stdout, b"404");
     assert!(interrupted.success());
     assert_eq!(status.signal(), Some(2), "{status}");
@@ -66,7 +88,10 @@ fn curl_gets_the_same_bytes_and_ctrl_c_ends_it_with_the_signals_status() {
 fn example_program() -> Option<std::path::PathBuf> {
     let this = std::env::current_exe().ok()?;
     let folder = this.parent()?;
-    [folder.join("quickstart"), folder.join("../examples/quickstart")]
-        .into_iter()
-        .find(|program| program.is_file())
+    [
+        folder.join("quickstart"),
+        folder.join("../examples/quickstart"),
+    ]
+    .into_iter()
+    .find(|program| program.is_file())
 }

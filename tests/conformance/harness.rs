@@ -75,6 +75,11 @@ impl Trace {
         }
     }
 
+    /// What was logged since the last call.
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.lines.take()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.lines.borrow().is_empty()
     }

@@ -60,10 +60,7 @@ fn a_future_resumes_its_awaiter_in_the_next_turn() {
         let future = Promise::<()>::new();
         let canceller = future.clone();
         let cancel = move || assert!(canceller.cancel());
-        assert_eq!(
-            from_trigger(async { drop(future.await) }, cancel).await,
-            1
-        );
+        assert_eq!(from_trigger(async { drop(future.await) }, cancel).await, 1);
     });
 }
 
@@ -80,7 +77,10 @@ fn a_task_resumes_its_awaiter_one_turn_after_it_ended() {
         let cancel = move || assert!(target.cancel());
         assert_eq!(from_trigger(async { drop(task.await) }, cancel).await, 2);
 
-        assert_eq!(of_await(|| async { drop(create_task(nothing()).await) }).await, 2);
+        assert_eq!(
+            of_await(|| async { drop(create_task(nothing()).await) }).await,
+            2
+        );
         let done = create_task(nothing());
         settle(1).await;
         assert_eq!(of_await(|| async { drop(done.await) }).await, 0);
@@ -105,7 +105,10 @@ fn gather_resumes_two_turns_after_its_last_task_ended() {
         );
 
         assert_eq!(of_await(|| gather([nothing()])).await, 3);
-        assert_eq!(of_await(|| gather(Vec::<std::future::Ready<()>>::new())).await, 0);
+        assert_eq!(
+            of_await(|| gather(Vec::<std::future::Ready<()>>::new())).await,
+            0
+        );
         let done = create_task(nothing());
         settle(1).await;
         assert_eq!(of_await(|| gather([done])).await, 0);
@@ -149,7 +152,10 @@ fn shield_takes_one_turn_more_than_the_task_it_shields() {
             from_trigger(async { drop(shield(task).await) }, set).await,
             3
         );
-        assert_eq!(of_await(|| async { drop(shield(nothing()).await) }).await, 3);
+        assert_eq!(
+            of_await(|| async { drop(shield(nothing()).await) }).await,
+            3
+        );
         let done = create_task(nothing());
         settle(1).await;
         assert_eq!(of_await(|| async { drop(shield(done).await) }).await, 0);
@@ -219,7 +225,10 @@ fn a_cancelled_sleeper_goes_on_in_the_next_turn() {
     run(async {
         assert_eq!(from_cancel(sleep(100)).await, 1);
         assert_eq!(from_cancel(timeout(100, Promise::<()>::new())).await, 1);
-        assert_eq!(from_cancel(async { drop(shield(pending::<()>()).await) }).await, 1);
+        assert_eq!(
+            from_cancel(async { drop(shield(pending::<()>()).await) }).await,
+            1
+        );
     });
 }
 
@@ -245,7 +254,10 @@ fn what_is_done_already_takes_no_turn() {
         let (future, set) = promise();
         set();
         assert_eq!(of_await(|| async { drop((&future).await) }).await, 0);
-        assert_eq!(of_await(|| async { drop(wait_for(future, 1).await) }).await, 0);
+        assert_eq!(
+            of_await(|| async { drop(wait_for(future, 1).await) }).await,
+            0
+        );
     });
 }
 

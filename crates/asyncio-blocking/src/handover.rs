@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) name_prefix: String,
     pub(crate) max_threads: usize,
     pub(crate) keep_alive: Duration,
+    /// How long an idle thread stays awake before it sleeps.
+    pub(crate) linger: Duration,
     pub(crate) stack_size: Option<usize>,
     /// How many threads the pretended system starts before it refuses.
     #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     handover::{Config, Handover},
     job::Job,
-    worker::{contain, is_worker_of},
+    worker::{LINGER, contain, is_worker_of},
 };
 
 /// Threads for calls that block, started as they are needed.
@@ -94,7 +94,7 @@ impl ThreadPool {
     /// ```
     #[must_use]
     pub fn default_size() -> usize {
-        (available_parallelism().map_or(1, NonZero::get) + 4).min(32)
+        (processors() + 4).min(32)
     }
 
     /// Hands a call that blocks to a thread of the pool.
@@ -274,6 +274,10 @@ impl ThreadPool {
     }
 }
 
+fn processors() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
+}
+
 impl Default for ThreadPool {
     /// A pool of [`default_size`](ThreadPool::default_size).
     fn default() -> Self {
@@ -317,6 +321,7 @@ impl Builder {
                 name_prefix: String::from("asyncio"),
                 max_threads: ThreadPool::default_size(),
                 keep_alive: Duration::from_secs(10),
+                linger: Duration::ZERO,
                 stack_size: None,
                 #[cfg(test)]
                 system_limit: u64::MAX,
@@ -371,7 +376,11 @@ impl Builder {
 
     /// Makes the pool. No thread is started yet.
     #[must_use]
-    pub fn build(self) -> ThreadPool {
+    pub fn build(mut self) -> ThreadPool {
+        // On a single processor nobody could submit while an idle thread stays awake.
+        if !cfg!(loom) && processors() > 1 {
+            self.config.linger = LINGER;
+        }
         ThreadPool {
             handle: Arc::new(Handle {
                 handover: Arc::new(Handover::new(self.config)),

@@ -79,9 +79,11 @@ pub fn current_remote() -> Option<Remote> {
     Local::current().map(|local| unsafe { Remote::new(local.shared) })
 }
 
-/// The task being stepped; `None` in a plain callback and outside (S41).
+/// The task being stepped; `None` in a plain callback and outside (S41), and in what is dropped at close (S11).
 pub fn current_task() -> Option<TaskRef> {
-    Local::current().and_then(TaskRef::current)
+    Local::current()
+        .filter(|local| !local.closing.get())
+        .and_then(TaskRef::current)
 }
 
 /// The tasks of the current executor that have not ended, oldest first (S42); empty where none is entered.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::thread::{self, Thread};
 
@@ -114,8 +114,13 @@ impl Executor {
     }
 
     /// Runs exactly what is ready now; what becomes ready meanwhile waits for the next call (S2). Returns how many
-    /// entries ran. To be called inside [`enter`](Executor::enter).
+    /// entries ran. Enters the executor if it is not the one entered.
     pub fn run_ready(&self) -> usize {
+        if !self.local.is_entered() {
+            // A step finds its executor through the thread's current one: with none, or with another, it would take
+            // somebody else's task for its own.
+            return self.enter(|| self.run_ready());
+        }
         let ran = self.local.run(self.local.ready_len());
         self.local.end_turn();
         ran
@@ -213,8 +218,8 @@ impl Executor {
         self.enter(|| {
             let local = &*self.local;
             assert!(
-                local.current_meta().is_none(),
-                "an executor cannot be closed by one of its own tasks: return from the run first"
+                local.current_meta().is_none() && !local.is_running(),
+                "an executor cannot be closed by one of its own tasks or callbacks: return from the run first"
             );
             self.closed.set(true);
             local.closing.set(true);
@@ -240,7 +245,14 @@ impl Executor {
                 }
             }
             // Streams flush what they gathered.
-            local.end_turn();
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| local.end_turn())) {
+                local.report(crate::ExceptionContext::panic(
+                    "panic at the end of the last turn of an event loop",
+                    panic,
+                    None,
+                    None,
+                ));
+            }
             injector.close();
             injector.drain(|item| local.push_foreign(item));
             local.run_closing();

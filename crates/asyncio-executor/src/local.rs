@@ -36,6 +36,8 @@ pub(crate) struct Local {
     first: Cell<*const Meta>,
     last: Cell<*const Meta>,
     living: Cell<usize>,
+    /// A call of `run` is further up the stack.
+    running: Cell<bool>,
     /// The task being stepped and the waker of that step; null between steps.
     current: Cell<*const Meta>,
     current_waker: Cell<*const Waker>,
@@ -65,6 +67,7 @@ impl Local {
             first: Cell::new(ptr::null()),
             last: Cell::new(ptr::null()),
             living: Cell::new(0),
+            running: Cell::new(false),
             current: Cell::new(ptr::null()),
             current_waker: Cell::new(ptr::null()),
             ids: Cell::new((0, 0)),
@@ -92,6 +95,12 @@ impl Local {
     #[inline]
     pub(crate) fn of<'a>(shared: NonNull<Shared>) -> Option<&'a Local> {
         Local::current().filter(|local| local.shared == shared)
+    }
+
+    /// Whether this is the executor entered on this thread.
+    #[inline]
+    pub(crate) fn is_entered(&self) -> bool {
+        ptr::eq(CURRENT.get(), self)
     }
 
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
@@ -182,10 +191,25 @@ impl Local {
                     self.step(runnable);
                     ran += 1;
                 }
-                Entry::Call(call) => call.cancel(),
+                Entry::Call(call) => {
+                    // A destructor that panics must not keep the others from being dropped.
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.cancel())) {
+                        self.report(ExceptionContext::panic(
+                            "panic in the destructor of a callback that was dropped unrun",
+                            panic,
+                            Some(call.location()),
+                            None,
+                        ));
+                    }
+                }
             }
         }
         ran
+    }
+
+    /// Whether a call of `run` is further up the stack.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.get()
     }
 
     /// One step of one task, possibly within a step of another.
@@ -396,6 +420,42 @@ impl Drop for Local {
         // SAFETY: this is the loop, once; metadata dropped from here on finds no entered executor of its own and
         // counts itself in `Shared`.
         unsafe { Shared::abandon(self.shared, self.live_metas.get()) }
+    }
+}
+
+/// Puts the former task and waker back when a step is over.
+struct RestoreCurrent<'a> {
+    local: &'a Local,
+    task: *const Meta,
+    waker: *const Waker,
+}
+
+impl Drop for RestoreCurrent<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.local.current.set(self.task);
+        self.local.current_waker.set(self.waker);
+    }
+}
+
+/// Notes for the length of a call that entries are being run.
+struct Running<'a> {
+    local: &'a Local,
+    former: bool,
+}
+
+impl Running<'_> {
+    fn new(local: &Local) -> Running<'_> {
+        Running {
+            local,
+            former: local.running.replace(true),
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.local.running.set(self.former);
     }
 }
 

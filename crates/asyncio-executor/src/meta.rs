@@ -10,6 +10,7 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::task::Waker;
 
+use crate::callback::Call;
 use crate::cancel::CancelledError;
 use crate::cancel::scopes::Scopes;
 use crate::local::Local;
@@ -73,7 +74,7 @@ pub(crate) struct Extra {
     /// The request behind `MARKED`, or the raise behind `RAISED`.
     pub(crate) cancel: Option<CancelledError>,
     pub(crate) scopes: Option<Rc<Scopes>>,
-    pub(crate) done: Vec<(u64, Box<dyn FnOnce()>)>,
+    pub(crate) done: Vec<(u64, Rc<dyn Call>)>,
     next_callback: u64,
 }
 
@@ -191,7 +192,7 @@ impl Meta {
     }
 
     /// Registers a callback for the end; the id is unique within the task.
-    pub(crate) fn add_done_callback(&self, callback: Box<dyn FnOnce()>) -> u64 {
+    pub(crate) fn add_done_callback(&self, callback: Rc<dyn Call>) -> u64 {
         self.with_new_extra(|extra| {
             extra.next_callback += 1;
             extra.done.push((extra.next_callback, callback));
@@ -210,11 +211,23 @@ impl Meta {
         removed.is_some()
     }
 
-    /// The task has ended: empties every cell that holds something `!Send` and hands the done callbacks out.
-    pub(crate) fn retire(&self) -> Vec<(u64, Box<dyn FnOnce()>)> {
-        // SAFETY: loop thread only. Dropping a waker of this very task cannot free it: the runnable that is being
-        // run holds a reference. async-task's drop runs no user code here.
-        drop(unsafe { (*self.waker.get()).take() });
+    /// The task has ended: empties every cell that holds something `!Send` and hands its done callbacks to `queue`.
+    #[inline]
+    pub(crate) fn retire(&self, queue: impl FnMut(Rc<dyn Call>)) {
+        if self.has_waker() {
+            self.unset(flag::HAS_WAKER);
+            // SAFETY: loop thread only. Dropping a waker of this very task cannot free it: the runnable that is being
+            // run holds a reference. async-task's drop runs no user code here.
+            drop(unsafe { (*self.waker.get()).take() });
+        }
+        // SAFETY: loop thread only; only looked at.
+        if unsafe { (*self.extra.get()).is_some() } {
+            self.retire_extra(queue);
+        }
+    }
+
+    #[cold]
+    fn retire_extra(&self, mut queue: impl FnMut(Rc<dyn Call>)) {
         let (scopes, cancel, done) = self
             .with_extra(|extra| {
                 (
@@ -228,7 +241,9 @@ impl Meta {
             scopes.task_ended();
         }
         drop(cancel);
-        done
+        for (_, callback) in done {
+            queue(callback);
+        }
     }
 }
 

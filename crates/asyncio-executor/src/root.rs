@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::callback;
 use crate::cancel::{CancelledError, PanicPayload, TaskError};
 use crate::exception::ExceptionContext;
 use crate::local::{Entry, Local};
@@ -132,7 +131,9 @@ fn end<F: Future>(
     mut outcome: Outcome<F::Output>,
 ) -> Outcome<F::Output> {
     // async-task would abort the process if this destructor panicked; here that is the task's own outcome.
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body.set(None))) {
+    if !std::mem::needs_drop::<F>() {
+        body.set(None);
+    } else if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body.set(None))) {
         outcome = Err(Box::new(TaskError::Panicked(PanicPayload::new(panic))));
     }
     if meta.has(flag::MARKED) && outcome.is_ok() {
@@ -145,12 +146,11 @@ fn end<F: Future>(
         Err(error) if error.is_cancelled() => flag::DONE | flag::CANCELLED,
         Err(_) => flag::DONE | flag::PANICKED,
     };
-    meta.flags.set((meta.flags.get() & flag::DETACHED) | how);
+    meta.flags
+        .set((meta.flags.get() & (flag::DETACHED | flag::HAS_WAKER)) | how);
     local.unlink(meta);
     // S24: callbacks go through the queue, in the order of registration.
-    for (_, callback) in meta.retire() {
-        local.push(Entry::Call(callback::once(callback, meta.location)));
-    }
+    meta.retire(|callback| local.push(Entry::Call(callback)));
     if meta.has(flag::DETACHED)
         && let Err(error) = &outcome
         && error.is_panic()

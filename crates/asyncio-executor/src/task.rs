@@ -113,7 +113,7 @@ impl<T> Task<T> {
     /// Returns an id for [`remove_done_callback`](Task::remove_done_callback). On a task that has ended the callback
     /// is queued right away (S25), and the id is 0.
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) -> u64 {
-        add_done_callback(self.meta(), Box::new(callback))
+        add_done_callback(self.meta(), callback)
     }
 
     /// Drops a callback that was not queued yet. False if the id is unknown (S26).
@@ -151,8 +151,10 @@ impl<T> Task<T> {
         match Pin::new(raw).poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(outcome) => {
-                // A finished async-task handle has nothing left to cancel; dropping it frees the cell.
-                self.raw = None;
+                // Its output is out; what is left of the cell goes here. Not dropped: that would try to cancel first.
+                if let Some(raw) = self.raw.take() {
+                    raw.detach();
+                }
                 Poll::Ready(outcome.map_err(|error| *error))
             }
         }
@@ -330,12 +332,13 @@ impl<T> Future for JoinRef<'_, T> {
     }
 }
 
-pub(crate) fn add_done_callback(meta: &Meta, callback: Box<dyn FnOnce()>) -> u64 {
+pub(crate) fn add_done_callback(meta: &Meta, callback: impl FnOnce() + 'static) -> u64 {
+    let call = crate::callback::once(callback, meta.location);
     if !meta.is_done() {
-        return meta.add_done_callback(callback);
+        return meta.add_done_callback(call);
     }
     if let Some(local) = Local::of(meta.shared) {
-        local.push(Entry::Call(crate::callback::once(callback, meta.location)));
+        local.push(Entry::Call(call));
     }
     0
 }

@@ -127,7 +127,7 @@ impl TaskRef {
 
     /// Runs a callback when the task has ended, see [`Task::add_done_callback`](crate::Task::add_done_callback).
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) -> u64 {
-        add_done_callback(self.meta(), Box::new(callback))
+        add_done_callback(self.meta(), callback)
     }
 
     /// Drops a callback that was not queued yet.

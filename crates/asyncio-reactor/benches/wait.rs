@@ -1,4 +1,5 @@
-//! How late does a wait end, and what does an echo cost? `cargo bench -p asyncio-reactor --bench wait`
+//! How late does a wait end, and what does an echo cost? `cargo bench -p asyncio-reactor --bench
+//! wait`
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -2,21 +2,25 @@
 //!
 //! # How it works
 //!
-//! A [`Reactor`] belongs to one thread, the one that runs an event loop, and so does everything in this crate but the
-//! [`Notifier`]: there are no locks and no atomics on the way of a byte. The loop makes the reactor *current*
-//! ([`Reactor::enter`]) and calls [`Reactor::wait`], which is at most one `epoll_wait`. It knows wakers, never tasks.
+//! A [`Reactor`] belongs to one thread, the one that runs an event loop, and so does everything in
+//! this crate but the [`Notifier`]: there are no locks and no atomics on the way of a byte. The loop makes the reactor *current*
+//! ([`Reactor::enter`]) and calls [`Reactor::wait`], which is at most one `epoll_wait`. It knows
+//! wakers, never tasks.
 //!
-//! A [`Source`] is a non-blocking socket, pipe or the like with asynchronous operations. They *try first*: `recv` is one
-//! `recv(2)`. Only when that would block is the descriptor registered, once for its life, for edges in both directions; from
-//! then on the source remembers what the kernel said last and does not ask again in vain. A read that brought less than
-//! it had room for has drained a stream, so one echo on an otherwise idle connection costs three system calls: wait, receive, send.
-//! [`Reactor::stats`] counts them, and the tests hold this crate to that number.
+//! A [`Source`] is a non-blocking socket, pipe or the like with asynchronous operations. They *try
+//! first*: `recv` is one `recv(2)`. Only when that would block is the descriptor registered, once
+//! for its life, for edges in both directions; from then on the source remembers what the kernel
+//! said last and does not ask again in vain. A read that brought less than it had room for has
+//! drained a stream, so one echo on an otherwise idle connection costs three system calls: wait,
+//! receive, send. [`Reactor::stats`] counts them, and the tests hold this crate to that number.
 //!
-//! What the user owns and reads by other means is *watched*, level-triggered, by [`Reactor::watch`].
-//! Other threads end the wait by a [`Notifier`], which makes a system call only if the loop does sleep.
+//! What the user owns and reads by other means is *watched*, level-triggered, by
+//! [`Reactor::watch`]. Other threads end the wait by a [`Notifier`], which makes a system call only
+//! if the loop does sleep.
 //!
-//! On Linux the events come from epoll through rustix (`linux.rs` says why); on other Unix systems, or with
-//! `--cfg asyncio_polling_backend`, from `polling::Poller` (`portable.rs`). Regular files are not for waiting: they are always ready.
+//! On Linux the events come from epoll through rustix (`linux.rs` says why); on other Unix systems,
+//! or with `--cfg asyncio_polling_backend`, from `polling::Poller` (`portable.rs`). Regular files
+//! are not for waiting: they are always ready.
 //!
 //! # Example
 //!
@@ -58,8 +62,8 @@
 //!
 //! # Checking it
 //!
-//! The wake-up protocol between threads is model-checked, the other backend is tested on Linux too, and the few lines of unsafe code
-//! run under AddressSanitizer:
+//! The wake-up protocol between threads is model-checked, the other backend is tested on Linux too,
+//! and the few lines of unsafe code run under AddressSanitizer:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=/tmp/target-loom cargo test -p asyncio-reactor --lib --release loom

@@ -1,12 +1,15 @@
-//! The Linux backend: edge-triggered epoll through rustix, on the epoll descriptor of a `polling::Poller`.
+//! The Linux backend: edge-triggered epoll through rustix, on the epoll descriptor of a
+//! `polling::Poller`.
 //!
-//! Why not `Poller::wait`: in polling 3.11 it makes five system calls each time (1.3 us against 0.12 us for a bare
-//! `epoll_wait`), and its edge mode cannot ask for `RDHUP`, without which "a short read means drained" loses an end
-//! of stream that arrived together with data. So the poller is never waited on here; only its epoll descriptor is used.
+//! Why not `Poller::wait`: in polling 3.11 it makes five system calls each time (1.3 us against
+//! 0.12 us for a bare `epoll_wait`), and its edge mode cannot ask for `RDHUP`, without which "a
+//! short read means drained" loses an end of stream that arrived together with data. So the poller
+//! is never waited on here; only its epoll descriptor is used.
 //!
-//! **Timeouts.** `epoll_wait` counts milliseconds and is subject to timer slack (50 us, or a thousandth of the timeout). So a far
-//! deadline is waited for with a millisecond timeout that ends *early*, the caller comes back with what is left, and the last
-//! stretch is timed by a timerfd, which knows no slack. A loop whose deadlines are far or absent never touches it.
+//! **Timeouts.** `epoll_wait` counts milliseconds and is subject to timer slack (50 us, or a
+//! thousandth of the timeout). So a far deadline is waited for with a millisecond timeout that ends
+//! *early*, the caller comes back with what is left, and the last stretch is timed by a timerfd,
+//! which knows no slack. A loop whose deadlines are far or absent never touches it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -28,10 +31,12 @@ use crate::stats::{Call, Counters};
 
 /// Events taken by a wait that may sleep.
 const EVENTS: usize = 1024;
-/// Events taken by a look around while there is other work to do: a burst must not flood the ready queue.
+/// Events taken by a look around while there is other work to do: a burst must not flood the ready
+/// queue.
 const EVENTS_WHILE_BUSY: usize = 128;
 
-/// Keys that are not tokens. (Tokens hold a slab index in their low half, which never gets near these.)
+/// Keys that are not tokens. (Tokens hold a slab index in their low half, which never gets near
+/// these.)
 const BELL: u64 = u64::MAX - 1;
 const TIMER: u64 = u64::MAX - 2;
 /// The key of the poller's own eventfd and timerfd, which are not used here.
@@ -42,14 +47,15 @@ const FINE: Duration = Duration::from_millis(2);
 /// An armed timer that is off by no more than this is left as it is.
 const SAME: u64 = 5_000;
 
-/// Wakes the sleeping loop: an edge-triggered eventfd that is only ever written. Each write is a new edge, so nobody has to
-/// read it, and 2^64 writes do not overflow it.
+/// Wakes the sleeping loop: an edge-triggered eventfd that is only ever written. Each write is a
+/// new edge, so nobody has to read it, and 2^64 writes do not overflow it.
 #[derive(Clone, Debug)]
 pub(crate) struct Bell(Arc<OwnedFd>);
 
 impl Bell {
     pub(crate) fn ring(&self) {
-        // The only error an eventfd can give here is a full counter, which takes longer than the hardware will last.
+        // The only error an eventfd can give here is a full counter, which takes longer than the
+        // hardware will last.
         let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
     }
 }
@@ -195,8 +201,9 @@ impl Backend {
         }
     }
 
-    /// Arms the timer for a wait of `left` and returns the timeout epoll itself should use: none, because the timer's event
-    /// ends the wait, or a rounded one where there is no timer to be had.
+    /// Arms the timer for a wait of `left` and returns the timeout epoll itself should use: none,
+    /// because the timer's event ends the wait, or a rounded one where there is no timer to be
+    /// had.
     fn fine(&self, left: Duration, counters: &Counters) -> io::Result<Option<Timespec>> {
         let Some(timer) = self.timer.get_or_init(|| self.make_timer().ok()) else {
             return Ok(Timespec::try_from(left).ok());
@@ -224,7 +231,8 @@ impl Backend {
             TimerfdClockId::Monotonic,
             TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
         )?;
-        // Edge-triggered and never read: each expiry is an edge, and setting the time forgets the expiries before it.
+        // Edge-triggered and never read: each expiry is an edge, and setting the time forgets the
+        // expiries before it.
         epoll::add(
             &self.poller,
             &timer,
@@ -252,10 +260,11 @@ fn levels(directions: Directions) -> epoll::EventFlags {
 
 /// A millisecond timeout that is over, slack included, before `left` is.
 fn coarse(left: Duration) -> Timespec {
-    // The kernel may be late by a thousandth of the timeout (a two-hundredth for a process with a positive nice value),
-    // at least 50 us and at most 100 ms.
+    // The kernel may be late by a thousandth of the timeout (a two-hundredth for a process with a
+    // positive nice value), at least 50 us and at most 100 ms.
     let slack = (left / 200).clamp(Duration::from_micros(100), Duration::from_millis(100));
-    // rustix passes what fits into 31 bits of milliseconds to the old system call, which every kernel has.
+    // rustix passes what fits into 31 bits of milliseconds to the old system call, which every
+    // kernel has.
     let millis = (left - slack).as_millis().clamp(1, i32::MAX as u128) as i64;
     Timespec {
         tv_sec: millis / 1000,
@@ -265,7 +274,8 @@ fn coarse(left: Duration) -> Timespec {
 
 fn readiness(flags: epoll::EventFlags) -> Readiness {
     use epoll::EventFlags as F;
-    // A hang-up or an error is news for both directions: whoever waits has to try, and be told by the kernel.
+    // A hang-up or an error is news for both directions: whoever waits has to try, and be told by
+    // the kernel.
     Readiness::NONE
         .with(
             Readiness::READABLE,

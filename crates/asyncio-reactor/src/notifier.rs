@@ -1,4 +1,5 @@
-//! Waking a loop that sleeps in the kernel, from any thread, at the price of a system call only if it does sleep.
+//! Waking a loop that sleeps in the kernel, from any thread, at the price of a system call only if
+//! it does sleep.
 //!
 //! The loop's thread and any number of notifying threads share one byte, the [`Doorbell`]:
 //!
@@ -8,12 +9,13 @@
 //! | `SLEEPING` | the loop is in the kernel, or about to be | only wake up | set `NOTIFIED`, then wake the kernel's sleeper |
 //! | `NOTIFIED` | somebody rang since the loop last looked | not sleep | nothing more |
 //!
-//! *Argument.* Every transition is a read-modify-write of that one byte, so all of them lie in one order. A ring
-//! that comes before the loop's `AWAKE -> SLEEPING` makes that compare-exchange fail, and the loop does not
-//! sleep. A ring that comes after it reads `SLEEPING`, and its thread rings the bell: the bell is a descriptor the
-//! sleeper is watching, so ringing it before, during or after the system call has begun ends the sleep. Only the ring
-//! that *replaced* `SLEEPING` rings the bell, and `SLEEPING` is entered once per sleep: at most one write per
-//! sleep. A write that comes late, when the loop has woken for another reason, ends the next sleep early and does
+//! *Argument.* Every transition is a read-modify-write of that one byte, so all of them lie in one
+//! order. A ring that comes before the loop's `AWAKE -> SLEEPING` makes that compare-exchange fail,
+//! and the loop does not sleep. A ring that comes after it reads `SLEEPING`, and its thread rings
+//! the bell: the bell is a descriptor the sleeper is watching, so ringing it before, during or
+//! after the system call has begun ends the sleep. Only the ring that *replaced* `SLEEPING` rings
+//! the bell, and `SLEEPING` is entered once per sleep: at most one write per sleep. A write that
+//! comes late, when the loop has woken for another reason, ends the next sleep early and does
 //! no other harm. `loom` checks this at the end of the file.
 
 use std::fmt;
@@ -23,11 +25,12 @@ use std::task::{Wake, Waker};
 use crate::sync::{AtomicU8, Ordering};
 use crate::sys::Bell;
 
-/// Wakes the loop from any thread: its next, or present, [`Reactor::wait`](crate::Reactor::wait) does not sleep.
+/// Wakes the loop from any thread: its next, or present, [`Reactor::wait`](crate::Reactor::wait)
+/// does not sleep.
 ///
-/// Costs one atomic operation, and a system call only if the loop does sleep and nobody else has rung yet.
-/// What a thread wrote before [`notify`](Notifier::notify) is visible to the loop when `wait` returns. A notifier may outlive
-/// its reactor; then it does nothing.
+/// Costs one atomic operation, and a system call only if the loop does sleep and nobody else has
+/// rung yet. What a thread wrote before [`notify`](Notifier::notify) is visible to the loop when
+/// `wait` returns. A notifier may outlive its reactor; then it does nothing.
 ///
 /// ```
 /// let reactor = asyncio_reactor::Reactor::new()?;
@@ -57,7 +60,8 @@ impl Notifier {
 
     /// Makes the loop look around: it will not sleep, or wakes up.
     ///
-    /// Several notifications before the loop looks count as one. Never blocks; may be called from a waker.
+    /// Several notifications before the loop looks count as one. Never blocks; may be called from a
+    /// waker.
     pub fn notify(&self) {
         self.shared.notify();
     }
@@ -118,7 +122,8 @@ const AWAKE: u8 = 0;
 const SLEEPING: u8 = 1;
 const NOTIFIED: u8 = 2;
 
-/// The state machine of the table above, apart from the descriptor, so that it can be model-checked.
+/// The state machine of the table above, apart from the descriptor, so that it can be
+/// model-checked.
 pub(crate) struct Doorbell {
     state: AtomicU8,
 }
@@ -133,17 +138,20 @@ impl Doorbell {
     /// A notifying thread calls this; `true` means the loop sleeps and the caller must wake it.
     #[must_use]
     pub(crate) fn ring(&self) -> bool {
-        // Release: what this thread published before is seen by the loop after the Acquire in `wake_up`. A ring that finds
-        // NOTIFIED is still a read-modify-write, so the release sequence of the earlier ring goes on through it.
-        // Acquire is not needed: the ringer reads nothing the loop wrote.
+        // Release: what this thread published before is seen by the loop after the Acquire in
+        // `wake_up`. A ring that finds NOTIFIED is still a read-modify-write, so the
+        // release sequence of the earlier ring goes on through it. Acquire is not needed:
+        // the ringer reads nothing the loop wrote.
         self.state.swap(NOTIFIED, Ordering::Release) == SLEEPING
     }
 
-    /// The loop calls this before a wait that may sleep; `false` means somebody rang and it must not.
+    /// The loop calls this before a wait that may sleep; `false` means somebody rang and it must
+    /// not.
     #[must_use]
     pub(crate) fn fall_asleep(&self) -> bool {
-        // Relaxed: nothing is published or read through this step. That a ring cannot slip between two states follows from the
-        // single modification order of the byte; what a ringer published is acquired in `wake_up`, which always follows.
+        // Relaxed: nothing is published or read through this step. That a ring cannot slip between
+        // two states follows from the single modification order of the byte; what a ringer
+        // published is acquired in `wake_up`, which always follows.
         self.state
             .compare_exchange(AWAKE, SLEEPING, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
@@ -151,8 +159,9 @@ impl Doorbell {
 
     /// The loop calls this after every wait, before it looks at what other threads left for it.
     pub(crate) fn wake_up(&self) {
-        // A busy loop passes here all the time and is rarely rung: a load first. Missing a ring that comes just now is fine: it
-        // stays in the byte, and the next `fall_asleep` or `wake_up` sees it.
+        // A busy loop passes here all the time and is rarely rung: a load first. Missing a ring
+        // that comes just now is fine: it stays in the byte, and the next `fall_asleep` or
+        // `wake_up` sees it.
         if self.state.load(Ordering::Relaxed) != AWAKE {
             // Acquire: partner of the Release in `ring`.
             self.state.swap(AWAKE, Ordering::Acquire);
@@ -184,8 +193,9 @@ mod tests {
     }
 }
 
-/// The model: `cargo test` under `--cfg loom` explores every interleaving of a loop and its notifiers. The bell is a
-/// flag under a mutex with a condition variable, which like an eventfd remembers a ring that came before the wait.
+/// The model: `cargo test` under `--cfg loom` explores every interleaving of a loop and its
+/// notifiers. The bell is a flag under a mutex with a condition variable, which like an eventfd
+/// remembers a ring that came before the wait.
 #[cfg(all(test, loom))]
 mod loom_model {
     use super::*;
@@ -239,8 +249,9 @@ mod loom_model {
 
     #[test]
     fn loom_every_message_is_seen_without_another_notification() {
-        // Three threads around a loop of sleeps: an exhaustive search did not end in minutes, and bugs of this kind need few
-        // preemptions, so their number is bounded. The two models below are exhaustive.
+        // Three threads around a loop of sleeps: an exhaustive search did not end in minutes, and
+        // bugs of this kind need few preemptions, so their number is bounded. The two
+        // models below are exhaustive.
         let mut bounded = loom::model::Builder::new();
         bounded.preemption_bound = Some(3);
         bounded.check(|| {
@@ -255,7 +266,8 @@ mod loom_model {
                     })
                 })
                 .collect();
-            // A lost notification would leave the loop asleep for ever, which loom reports as a deadlock.
+            // A lost notification would leave the loop asleep for ever, which loom reports as a
+            // deadlock.
             let mut sleeps = 0;
             while model.messages.load(Ordering::Relaxed) < 2 {
                 sleeps += usize::from(model.wait());
@@ -275,8 +287,9 @@ mod loom_model {
             let thread = {
                 let (model, value) = (model.clone(), value.clone());
                 thread::spawn(move || {
-                    // SAFETY: the loop reads the cell only after its wait, which the notification below ends; loom checks
-                    // that claim, and fails the test where the two accesses are not ordered.
+                    // SAFETY: the loop reads the cell only after its wait, which the notification
+                    // below ends; loom checks that claim, and fails the test
+                    // where the two accesses are not ordered.
                     value.with_mut(|value| unsafe { *value = 7 });
                     model.notify();
                 })

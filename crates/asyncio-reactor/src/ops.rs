@@ -1,7 +1,8 @@
 //! The operations of a source: one system call each, tried first, repeated when there is news.
 //!
-//! Sockets are read and written by `recv`, `send` and their relatives, other descriptors by `read` and `write`. None of these
-//! ever raises `SIGPIPE` on a socket; a write to a pipe nobody reads would, but Rust programs ignore that signal from the start.
+//! Sockets are read and written by `recv`, `send` and their relatives, other descriptors by `read`
+//! and `write`. None of these ever raises `SIGPIPE` on a socket; a write to a pipe nobody reads
+//! would, but Rust programs ignore that signal from the start.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -33,7 +34,8 @@ const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 /// Receiving from sockets.
 impl<T: AsFd> Source<T> {
-    /// Receives bytes or one message; 0 means the end of the stream (or that `buffer` is empty). See [`recv`](Source::recv).
+    /// Receives bytes or one message; 0 means the end of the stream (or that `buffer` is empty).
+    /// See [`recv`](Source::recv).
     ///
     /// # Errors
     /// As [`recv`](Source::recv).
@@ -54,8 +56,8 @@ impl<T: AsFd> Source<T> {
     /// Nothing is lost: bytes are taken from the socket only by the poll that returns them.
     ///
     /// # Errors
-    /// The socket's (`ConnectionReset` and the like); `NotConnected` when it has to wait where no loop runs, or its loop is
-    /// closed.
+    /// The socket's (`ConnectionReset` and the like); `NotConnected` when it has to wait where no
+    /// loop runs, or its loop is closed.
     ///
     /// ```
     /// # use asyncio_reactor::{Reactor, Source};
@@ -104,8 +106,9 @@ impl<T: AsFd> Source<T> {
         self.poll_op(cx, Readable, Some(Call::Read), receive, |&n| n < room)
     }
 
-    /// Receives into the spare capacity of a vector, which grows by what came, and need not be zeroed for it; 0 means the
-    /// end of the stream. A vector without spare capacity is given 4 KiB.
+    /// Receives into the spare capacity of a vector, which grows by what came, and need not be
+    /// zeroed for it; 0 means the end of the stream. A vector without spare capacity is given 4
+    /// KiB.
     ///
     /// # Cancel safety
     /// Nothing is lost, as with [`recv`](Source::recv).
@@ -185,16 +188,18 @@ impl<T: AsFd> Source<T> {
         )
     }
 
-    /// Receives one datagram and its sender's address; what does not fit into `buffer` is thrown away by the kernel.
+    /// Receives one datagram and its sender's address; what does not fit into `buffer` is thrown
+    /// away by the kernel.
     ///
-    /// The address is `None` where the sender has none or it is not an IP address. (For Unix datagrams use
-    /// [`io`](Source::io) with std's own `recv_from`.)
+    /// The address is `None` where the sender has none or it is not an IP address. (For Unix
+    /// datagrams use [`io`](Source::io) with std's own `recv_from`.)
     ///
     /// # Cancel safety
     /// Nothing is lost, as with [`recv`](Source::recv).
     ///
     /// # Errors
-    /// As [`recv`](Source::recv). An earlier datagram that was refused may be reported here as `ConnectionRefused`.
+    /// As [`recv`](Source::recv). An earlier datagram that was refused may be reported here as
+    /// `ConnectionRefused`.
     ///
     /// ```
     /// # use asyncio_reactor::{Reactor, Source};
@@ -251,8 +256,8 @@ impl<T: AsFd> Source<T> {
     /// Nothing is sent by a call that did not return: the poll that sends also returns.
     ///
     /// # Errors
-    /// The socket's (`BrokenPipe` when the other side is closed; never a signal); `NotConnected` when it has to wait where no
-    /// loop runs, or its loop is closed.
+    /// The socket's (`BrokenPipe` when the other side is closed; never a signal); `NotConnected`
+    /// when it has to wait where no loop runs, or its loop is closed.
     pub async fn send(&self, data: &[u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_send(cx, data)).await
     }
@@ -289,7 +294,8 @@ impl<T: AsFd> Source<T> {
         )
     }
 
-    /// Sends several slices as if they were one, as many bytes as there is room for, in one system call; returns how many.
+    /// Sends several slices as if they were one, as many bytes as there is room for, in one system
+    /// call; returns how many.
     ///
     /// Slices after the 1024th are left for the next call.
     ///
@@ -372,7 +378,8 @@ impl<T: AsFd> Source<T> {
         )
     }
 
-    /// Closes one direction of a connection, or both: after `Shutdown::Write` the other side reads the end of the stream.
+    /// Closes one direction of a connection, or both: after `Shutdown::Write` the other side reads
+    /// the end of the stream.
     ///
     /// # Errors
     /// `NotConnected` where there is no connection.
@@ -401,7 +408,8 @@ impl<T: AsFd> Source<T> {
     }
 
     /// Accepts a connection: a descriptor that is non-blocking and closed on exec, ready for
-    /// [`assume_nonblocking`](Source::assume_nonblocking), and the peer's address, if it has one and it is an IP address.
+    /// [`assume_nonblocking`](Source::assume_nonblocking), and the peer's address, if it has one
+    /// and it is an IP address.
     ///
     /// A connection that was given up while it waited in the backlog is skipped.
     ///
@@ -409,8 +417,9 @@ impl<T: AsFd> Source<T> {
     /// Nothing is lost: a connection is taken only by the poll that returns it.
     ///
     /// # Errors
-    /// Out of descriptors (`EMFILE`, `ENFILE`) or memory: the connection stays in the backlog, and the next `accept` tries again
-    /// *at once*, so wait a little, or close something, before it. `NotConnected` when it has to wait where no loop runs.
+    /// Out of descriptors (`EMFILE`, `ENFILE`) or memory: the connection stays in the backlog, and
+    /// the next `accept` tries again *at once*, so wait a little, or close something, before
+    /// it. `NotConnected` when it has to wait where no loop runs.
     pub async fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
@@ -426,7 +435,8 @@ impl<T: AsFd> Source<T> {
     /// Connects a socket to an IP address, and waits until that has succeeded or failed.
     ///
     /// # Cancel safety
-    /// The attempt goes on in the kernel: drop the source, or call this again, which waits for the same attempt.
+    /// The attempt goes on in the kernel: drop the source, or call this again, which waits for the
+    /// same attempt.
     ///
     /// # Errors
     /// The socket's: `ConnectionRefused`, `TimedOut`, `NetworkUnreachable` and so on.
@@ -508,7 +518,8 @@ impl<T: AsFd> Source<T> {
     /// Nothing is lost: bytes are taken only by the poll that returns them.
     ///
     /// # Errors
-    /// The descriptor's; `NotConnected` when it has to wait where no loop runs, or its loop is closed.
+    /// The descriptor's; `NotConnected` when it has to wait where no loop runs, or its loop is
+    /// closed.
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_read(cx, buffer)).await
     }
@@ -541,8 +552,8 @@ impl<T: AsFd> Source<T> {
         self.poll_op(cx, Readable, Some(Call::Read), read, |&n| n < room)
     }
 
-    /// Reads by `read(2)` into the spare capacity of a vector, which grows by what came; 0 means the end. A vector without
-    /// spare capacity is given 4 KiB.
+    /// Reads by `read(2)` into the spare capacity of a vector, which grows by what came; 0 means
+    /// the end. A vector without spare capacity is given 4 KiB.
     ///
     /// # Cancel safety
     /// As [`read`](Source::read).
@@ -573,8 +584,8 @@ impl<T: AsFd> Source<T> {
     /// Nothing is written by a call that did not return: the poll that writes also returns.
     ///
     /// # Errors
-    /// The descriptor's (`BrokenPipe` when nobody will read); `NotConnected` when it has to wait where no loop runs, or
-    /// its loop is closed.
+    /// The descriptor's (`BrokenPipe` when nobody will read); `NotConnected` when it has to wait
+    /// where no loop runs, or its loop is closed.
     ///
     /// ```
     /// # use asyncio_reactor::{Reactor, Source};
@@ -623,7 +634,8 @@ impl<T: AsFd> Source<T> {
         })
     }
 
-    /// Writes several slices as if they were one, as many bytes as there is room for; returns how many.
+    /// Writes several slices as if they were one, as many bytes as there is room for; returns how
+    /// many.
     ///
     /// # Cancel safety
     /// As [`write`](Source::write).
@@ -668,7 +680,8 @@ fn send_to(fd: BorrowedFd<'_>, data: &[u8], address: SocketAddr) -> io::Result<u
 fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
     loop {
         match accept_nonblocking(fd) {
-            // The peer gave up while it waited in the backlog: nothing the caller could do about it.
+            // The peer gave up while it waited in the backlog: nothing the caller could do about
+            // it.
             Err(Errno::CONNABORTED) => continue,
             result => {
                 let (connection, address) = result?;

@@ -1,8 +1,9 @@
 //! The portable backend: `polling::Poller` as it is, with kqueue, event ports or poll behind it.
 //!
-//! Registrations are oneshot and armed again when somebody waits. Arming looks at the present state, so no event can be
-//! missed between a short read and the wait, on every system the same way; it costs one system call per wait, which is what
-//! the Linux backend saves. To build and test it on Linux: `RUSTFLAGS="--cfg asyncio_polling_backend"`.
+//! Registrations are oneshot and armed again when somebody waits. Arming looks at the present
+//! state, so no event can be missed between a short read and the wait, on every system the same
+//! way; it costs one system call per wait, which is what the Linux backend saves. To build and test
+//! it on Linux: `RUSTFLAGS="--cfg asyncio_polling_backend"`.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,7 +20,8 @@ use crate::stats::{Call, Counters};
 
 /// Events taken by a wait that may sleep.
 const EVENTS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-/// Events taken by a look around while there is other work to do: a burst must not flood the ready queue.
+/// Events taken by a look around while there is other work to do: a burst must not flood the ready
+/// queue.
 const EVENTS_WHILE_BUSY: NonZeroUsize = NonZeroUsize::new(128).unwrap();
 
 /// Wakes the sleeping loop by the poller's own means.
@@ -41,8 +43,8 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// Every wait has to be asked for anew. (A level-triggered watch only where the poller does not know levels; it is
-    /// asked for again in any case, which does no harm.)
+    /// Every wait has to be asked for anew. (A level-triggered watch only where the poller does not
+    /// know levels; it is asked for again in any case, which does no harm.)
     pub(crate) const NEEDS_ARMING: bool = true;
     /// A poller may keep its own list of descriptors: it must be told before one is closed.
     pub(crate) const CLOSE_DEREGISTERS: bool = false;
@@ -142,11 +144,12 @@ impl Backend {
         directions: Directions,
         mode: PollMode,
     ) -> io::Result<()> {
-        // SAFETY: `Poller::add` asks that the descriptor be deleted from the poller before it is closed. For a `Source` its
-        // `Registration` upholds that: it is dropped before the object that owns the descriptor. For a `Watch` the
-        // descriptor is the caller's, who may close it early against the advice of the documentation; then the poller
-        // has a stale *number* in its list, which makes its system calls report an error or events nobody asked for,
-        // and can neither read, write nor close anything.
+        // SAFETY: `Poller::add` asks that the descriptor be deleted from the poller before it is
+        // closed. For a `Source` its `Registration` upholds that: it is dropped before the
+        // object that owns the descriptor. For a `Watch` the descriptor is the caller's,
+        // who may close it early against the advice of the documentation; then the poller
+        // has a stale *number* in its list, which makes its system calls report an error or events
+        // nobody asked for, and can neither read, write nor close anything.
         unsafe {
             self.poller
                 .add_with_mode(fd.as_raw_fd(), event(token, directions), mode)

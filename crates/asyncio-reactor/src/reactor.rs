@@ -23,10 +23,11 @@ use crate::watch::Watchers;
 
 /// A handle to the place where one loop waits for descriptors; cheap to clone, bound to its thread.
 ///
-/// The loop calls [`wait`](Reactor::wait) when it has nothing better to do, and now and then when it has.
-/// Everything else happens through [`Source`](crate::Source)s, which find the reactor by
-/// [`current`](Reactor::current) when they first have to wait. When the last handle is dropped, the reactor closes:
-/// parked wakers are dropped, and later waits on its sources fail with an error that says so.
+/// The loop calls [`wait`](Reactor::wait) when it has nothing better to do, and now and then when
+/// it has. Everything else happens through [`Source`](crate::Source)s, which find the reactor by
+/// [`current`](Reactor::current) when they first have to wait. When the last handle is dropped, the
+/// reactor closes: parked wakers are dropped, and later waits on its sources fail with an error
+/// that says so.
 ///
 /// ```
 /// use asyncio_reactor::{Reactor, Source};
@@ -74,7 +75,8 @@ impl Reactor {
         })
     }
 
-    /// Makes this the thread's current reactor until the guard is dropped, which brings the previous one back.
+    /// Makes this the thread's current reactor until the guard is dropped, which brings the
+    /// previous one back.
     ///
     /// Guards are to be dropped in the reverse order of their making, as local variables are.
     ///
@@ -129,20 +131,23 @@ impl Reactor {
         });
     }
 
-    /// Waits for events and delivers them: at most one wait in the kernel, then wakers and watches in the order of the events.
+    /// Waits for events and delivers them: at most one wait in the kernel, then wakers and watches
+    /// in the order of the events.
     ///
-    /// `None` sleeps until there is an event or a notification; `Some(Duration::ZERO)` never sleeps and takes
-    /// at most 128 events, so that a burst cannot flood a busy loop; anything else sleeps at most that long. The call
-    /// *may return early*, with 0 events: because of a signal, a notification, or because a long timeout is waited for in two
-    /// steps (a coarse one, then a precise one of less than 2 ms). The caller looks at its clock, and comes back.
+    /// `None` sleeps until there is an event or a notification; `Some(Duration::ZERO)` never sleeps
+    /// and takes at most 128 events, so that a burst cannot flood a busy loop; anything else
+    /// sleeps at most that long. The call *may return early*, with 0 events: because of a
+    /// signal, a notification, or because a long timeout is waited for in two steps (a coarse
+    /// one, then a precise one of less than 2 ms). The caller looks at its clock, and comes back.
     ///
-    /// When it returns, whatever other threads published before [`Notifier::notify`] is visible, and their
-    /// notifications are used up: look at the inbox after each wait.
+    /// When it returns, whatever other threads published before [`Notifier::notify`] is visible,
+    /// and their notifications are used up: look at the inbox after each wait.
     ///
     /// Returns the number of readiness events delivered.
     ///
     /// # Errors
-    /// What the kernel reports, which means the event queue itself is broken. An interrupted call is not an error.
+    /// What the kernel reports, which means the event queue itself is broken. An interrupted call
+    /// is not an error.
     ///
     /// # Panics
     /// When a waker or a watch does; the others of the same wait are delivered nevertheless.
@@ -160,8 +165,8 @@ impl Reactor {
         self.inner.counters.snapshot(self.inner.notifier.rings())
     }
 
-    /// Runs one future to its end, sleeping in this reactor while it waits. A loop for tests and small programs:
-    /// no tasks, no timers.
+    /// Runs one future to its end, sleeping in this reactor while it waits. A loop for tests and
+    /// small programs: no tasks, no timers.
     ///
     /// # Panics
     /// When [`wait`](Reactor::wait) fails.
@@ -213,7 +218,8 @@ impl Drop for Entered {
     }
 }
 
-/// The waker of `block_on`: on its own thread it sets a flag, from another one it also wakes the loop.
+/// The waker of `block_on`: on its own thread it sets a flag, from another one it also wakes the
+/// loop.
 struct Signal {
     woken: AtomicBool,
     home: ThreadId,
@@ -234,7 +240,8 @@ impl Wake for Signal {
     }
 }
 
-/// The key under which the kernel reports a descriptor: its place in the table, and which of the place's tenants it is.
+/// The key under which the kernel reports a descriptor: its place in the table, and which of the
+/// place's tenants it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token(u64);
 
@@ -292,7 +299,8 @@ pub(crate) struct Inner {
 /// One registered descriptor.
 pub(crate) struct Slot {
     generation: u32,
-    /// The number of the descriptor. It is open as long as the slot exists if the slot belongs to a source.
+    /// The number of the descriptor. It is open as long as the slot exists if the slot belongs to
+    /// a source.
     pub(crate) fd: RawFd,
     pub(crate) tenant: Tenant,
 }
@@ -318,8 +326,8 @@ enum Delivery {
     Call(Rc<dyn Fn()>),
 }
 
-/// Deliveries in order. What a panicking one leaves behind is delivered while unwinding; the memory goes back where it
-/// came from.
+/// Deliveries in order. What a panicking one leaves behind is delivered while unwinding; the memory
+/// goes back where it came from.
 struct Deliveries<'a> {
     queue: VecDeque<Delivery>,
     home: &'a Cell<VecDeque<Delivery>>,
@@ -363,8 +371,8 @@ impl Inner {
         }
     }
 
-    /// Writes down what the events of the last wait say, then tells everybody concerned, with no borrow held: a waker may do
-    /// anything, down to dropping sources or calling `wait`.
+    /// Writes down what the events of the last wait say, then tells everybody concerned, with no
+    /// borrow held: a waker may do anything, down to dropping sources or calling `wait`.
     fn deliver(&self) -> usize {
         let mut deliveries = Deliveries {
             queue: self.deliveries.take(),
@@ -374,8 +382,8 @@ impl Inner {
         let mut events = 0;
         let mut slots = self.slots.borrow_mut();
         self.backend.take_events(|token, news| {
-            // Where the generation differs the descriptor was closed, but somebody holds a duplicate that keeps its
-            // registration alive.
+            // Where the generation differs the descriptor was closed, but somebody holds a
+            // duplicate that keeps its registration alive.
             let Some(slot) = tenant_of(&mut slots, token) else {
                 return;
             };
@@ -400,8 +408,9 @@ impl Inner {
 
     /// A oneshot registration has been used up: ask again on behalf of those who still wait.
     fn rearm(&self, slot: &mut Slot, token: Token, wake: impl FnMut(Waker)) {
-        // SAFETY: a source keeps its descriptor open as long as its slot exists. A watched descriptor is kept open by the
-        // caller of `watch`; if it was closed too early its number is only passed to the poller, which reports an error.
+        // SAFETY: a source keeps its descriptor open as long as its slot exists. A watched
+        // descriptor is kept open by the caller of `watch`; if it was closed too early its
+        // number is only passed to the poller, which reports an error.
         let fd = unsafe { BorrowedFd::borrow_raw(slot.fd) };
         match &mut slot.tenant {
             Tenant::Source(source) => {
@@ -429,7 +438,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes a place in the table and the registration that goes with it. `add` is given the place's token.
+    /// Takes a place in the table and the registration that goes with it. `add` is given the
+    /// place's token.
     pub(crate) fn insert(
         &self,
         fd: BorrowedFd<'_>,
@@ -452,8 +462,8 @@ impl Inner {
             .as_ref()
             .is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
         {
-            // Either a live tenant holds this descriptor, or a source that has been dropped shared it with somebody who
-            // kept it open, and left its registration behind.
+            // Either a live tenant holds this descriptor, or a source that has been dropped shared
+            // it with somebody who kept it open, and left its registration behind.
             result = if slots
                 .iter()
                 .any(|(key, slot)| slot.fd == fd_number && key != token.index())
@@ -545,7 +555,8 @@ impl Inner {
         self.source(token, |source| source.readiness = Readiness::NONE);
     }
 
-    /// Less was read or written than asked for. If the descriptor carries bytes, that means there is no more for now.
+    /// Less was read or written than asked for. If the descriptor carries bytes, that means there
+    /// is no more for now.
     pub(crate) fn clear_after_short(&self, token: Token, interest: Interest, fd: BorrowedFd<'_>) {
         let mut flow = self.source(token, |source| source.flow);
         if flow == Flow::Unknown {
@@ -586,7 +597,8 @@ impl Inner {
         fd: BorrowedFd<'_>,
     ) -> io::Result<()> {
         if !self.source(token, |source| source.waiters(interest).contains(waker)) {
-            // Cloned, and the one too many woken, with no borrow held: both are somebody else's code.
+            // Cloned, and the one too many woken, with no borrow held: both are somebody else's
+            // code.
             let waker = waker.clone();
             let pushed_out = self.source(token, |source| source.waiters(interest).push(waker));
             if let Some(waker) = pushed_out {

@@ -5,7 +5,8 @@ use std::task::Waker;
 /// One of the two directions in which a descriptor can be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interest {
-    /// There is something to read: data, a connection to accept, the end of the stream, or an error.
+    /// There is something to read: data, a connection to accept, the end of the stream, or an
+    /// error.
     Readable,
     /// There is room to write, a connection attempt has ended, or there is an error.
     Writable,
@@ -20,8 +21,8 @@ pub enum Interest {
 /// | `READ_CLOSED` | by `RDHUP`, `HUP` or an error | never (by `connect`) |
 ///
 /// The `TRY_*` bits let an operation try first and ask later; raw readiness does not believe them.
-/// `READ_CLOSED` switches the short-read rule off: with edges there will be no second event, so one has to
-/// go on reading until the kernel says 0.
+/// `READ_CLOSED` switches the short-read rule off: with edges there will be no second event, so one
+/// has to go on reading until the kernel says 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Readiness(u8);
 
@@ -80,8 +81,8 @@ impl Readiness {
         };
     }
 
-    /// The kernel gave or took less than was offered: nothing is left for now, unless the end of the
-    /// stream hides behind what was read.
+    /// The kernel gave or took less than was offered: nothing is left for now, unless the end of
+    /// the stream hides behind what was read.
     pub(crate) fn clear_after_short(&mut self, interest: Interest) {
         if interest == Interest::Writable || !self.intersects(Self::READ_CLOSED) {
             self.clear(interest);
@@ -97,26 +98,28 @@ pub(crate) enum Flow {
     Unknown,
     /// A byte stream (stream socket, pipe): a short read means drained.
     Bytes,
-    /// Messages, lines, counters (datagram socket, terminal, eventfd): only a would-block means drained.
+    /// Messages, lines, counters (datagram socket, terminal, eventfd): only a would-block means
+    /// drained.
     Messages,
 }
 
 /// The wakers parked in one direction of one descriptor.
 ///
-/// Almost always none or one. Two tasks that wait for the same direction are both kept, and both woken: the
-/// alternative, where the later replaces (and therefore has to wake) the earlier, makes them chase each other
-/// out of the only seat for as long as nothing happens.
+/// Almost always none or one. Two tasks that wait for the same direction are both kept, and both
+/// woken: the alternative, where the later replaces (and therefore has to wake) the earlier, makes
+/// them chase each other out of the only seat for as long as nothing happens.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     first: Option<Waker>,
-    // Boxed because it is almost never there: a null pointer in each of two directions of every descriptor.
+    // Boxed because it is almost never there: a null pointer in each of two directions of every
+    // descriptor.
     #[allow(clippy::box_collection)]
     others: Option<Box<Vec<Waker>>>,
 }
 
 impl Waiters {
-    /// The most wakers kept besides the first. A combinator that polls with a new waker each time leaves
-    /// old ones behind; this bounds them.
+    /// The most wakers kept besides the first. A combinator that polls with a new waker each time
+    /// leaves old ones behind; this bounds them.
     const MAX_OTHERS: usize = 32;
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -132,8 +135,8 @@ impl Waiters {
         parked.any(|parked| parked.will_wake(waker))
     }
 
-    /// Adds a waker. Where there are too many, the oldest is returned: the caller must wake it, with no borrow
-    /// held, so that whoever it belongs to can come back.
+    /// Adds a waker. Where there are too many, the oldest is returned: the caller must wake it,
+    /// with no borrow held, so that whoever it belongs to can come back.
     #[must_use]
     pub(crate) fn push(&mut self, waker: Waker) -> Option<Waker> {
         let previous = self.first.replace(waker)?;

@@ -14,20 +14,23 @@ use crate::reactor::{Inner, Reactor, Token};
 use crate::readiness::{Interest, Readiness};
 use crate::stats::Call;
 
-/// A non-blocking socket, pipe or other descriptor that can be waited for, with the operations that wait.
+/// A non-blocking socket, pipe or other descriptor that can be waited for, with the operations that
+/// wait.
 ///
-/// A source is not bound to a reactor until an operation first has to wait; then it belongs to the one that is current,
-/// for life. It is `!Send`, as its reactor is. All operations take `&self`: one task may receive while another sends.
-/// When two tasks wait for the same direction both are woken, and who comes first gets what there is.
+/// A source is not bound to a reactor until an operation first has to wait; then it belongs to the
+/// one that is current, for life. It is `!Send`, as its reactor is. All operations take `&self`:
+/// one task may receive while another sends. When two tasks wait for the same direction both are
+/// woken, and who comes first gets what there is.
 ///
-/// Every operation comes as an async function (`recv`), as a poll function (`poll_recv`) and, where that makes sense, as one
-/// attempt that never waits (`try_recv`, with `WouldBlock` as error).
+/// Every operation comes as an async function (`recv`), as a poll function (`poll_recv`) and, where
+/// that makes sense, as one attempt that never waits (`try_recv`, with `WouldBlock` as error).
 ///
 /// # Dropping
 ///
-/// Dropping a source drops the object within, which for a socket means closing it. Whoever still waits for it is not
-/// woken. If the object does not own its descriptor alone (an `Rc<TcpStream>`, or a stream with a `try_clone` somewhere),
-/// call [`into_inner`](Source::into_inner) instead: otherwise the reactor may go on seeing (and ignoring) its events.
+/// Dropping a source drops the object within, which for a socket means closing it. Whoever still
+/// waits for it is not woken. If the object does not own its descriptor alone (an `Rc<TcpStream>`,
+/// or a stream with a `try_clone` somewhere), call [`into_inner`](Source::into_inner) instead:
+/// otherwise the reactor may go on seeing (and ignoring) its events.
 ///
 /// ```compile_fail
 /// fn must_be_send<T: Send>(_: T) {}
@@ -36,7 +39,8 @@ use crate::stats::Call;
 /// }
 /// ```
 pub struct Source<T> {
-    // The order of these two fields is load-bearing: the registration is dropped while the descriptor is still open.
+    // The order of these two fields is load-bearing: the registration is dropped while the
+    // descriptor is still open.
     registration: OnceCell<Registration>,
     io: T,
 }
@@ -45,8 +49,9 @@ impl<T: AsFd> Source<T> {
     /// Wraps an object and switches its descriptor to non-blocking mode.
     ///
     /// # Errors
-    /// When the mode cannot be changed. That a descriptor cannot be waited for (a regular file) shows only when an operation
-    /// first has to wait, which such a descriptor never makes one do.
+    /// When the mode cannot be changed. That a descriptor cannot be waited for (a regular file)
+    /// shows only when an operation first has to wait, which such a descriptor never makes one
+    /// do.
     ///
     /// ```
     /// # use asyncio_reactor::Source;
@@ -62,8 +67,8 @@ impl<T: AsFd> Source<T> {
         Ok(Source::assume_nonblocking(io))
     }
 
-    /// Wraps an object whose descriptor is in non-blocking mode already, as those from [`accept`](Source::accept) are,
-    /// and saves the system calls of [`new`](Source::new).
+    /// Wraps an object whose descriptor is in non-blocking mode already, as those from
+    /// [`accept`](Source::accept) are, and saves the system calls of [`new`](Source::new).
     ///
     /// If it is not, operations block the thread; nothing worse happens.
     pub fn assume_nonblocking(io: T) -> Source<T> {
@@ -73,8 +78,8 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// The object within. To read or write through it, use [`try_io`](Source::try_io): an event that is consumed behind the
-    /// source's back is an event the source waits for in vain.
+    /// The object within. To read or write through it, use [`try_io`](Source::try_io): an event
+    /// that is consumed behind the source's back is an event the source waits for in vain.
     pub fn get_ref(&self) -> &T {
         &self.io
     }
@@ -82,7 +87,8 @@ impl<T: AsFd> Source<T> {
     /// Takes the source out of its reactor and gives back the object, still in non-blocking mode.
     ///
     /// # Errors
-    /// When the kernel refuses to forget the descriptor, which it has no reason to. The object is dropped then.
+    /// When the kernel refuses to forget the descriptor, which it has no reason to. The object is
+    /// dropped then.
     ///
     /// ```
     /// # use asyncio_reactor::Source;
@@ -103,16 +109,19 @@ impl<T: AsFd> Source<T> {
 
     /// Waits until the kernel says that there is something to read, and consumes nothing.
     ///
-    /// This is for objects with operations of their own; see [`io`](Source::io), which is safer. The readiness
-    /// stays until an operation would block, or [`clear_readiness`](Source::clear_readiness).
+    /// This is for objects with operations of their own; see [`io`](Source::io), which is safer.
+    /// The readiness stays until an operation would block, or
+    /// [`clear_readiness`](Source::clear_readiness).
     ///
     /// # Errors
-    /// `NotConnected` when no loop runs on this thread or the source's loop is closed, `Unsupported` for regular files.
+    /// `NotConnected` when no loop runs on this thread or the source's loop is closed,
+    /// `Unsupported` for regular files.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_ready(cx, Interest::Readable)
     }
 
-    /// Waits until the kernel says that there is room to write, or that a connection attempt has ended.
+    /// Waits until the kernel says that there is room to write, or that a connection attempt has
+    /// ended.
     ///
     /// # Errors
     /// As [`poll_readable`](Source::poll_readable).
@@ -120,7 +129,8 @@ impl<T: AsFd> Source<T> {
         self.poll_ready(cx, Interest::Writable)
     }
 
-    /// Waits until the kernel says that there is something to read; see [`poll_readable`](Source::poll_readable).
+    /// Waits until the kernel says that there is something to read; see
+    /// [`poll_readable`](Source::poll_readable).
     ///
     /// # Cancel safety
     /// Nothing is lost: readiness stays.
@@ -140,7 +150,8 @@ impl<T: AsFd> Source<T> {
         poll_fn(|cx| self.poll_readable(cx)).await
     }
 
-    /// Waits until the kernel says that there is room to write; see [`poll_writable`](Source::poll_writable).
+    /// Waits until the kernel says that there is room to write; see
+    /// [`poll_writable`](Source::poll_writable).
     ///
     /// # Cancel safety
     /// Nothing is lost: readiness stays.
@@ -148,7 +159,8 @@ impl<T: AsFd> Source<T> {
         poll_fn(|cx| self.poll_writable(cx)).await
     }
 
-    /// Forgets that the descriptor was ready: the next wait in this direction sleeps until there is a new event.
+    /// Forgets that the descriptor was ready: the next wait in this direction sleeps until there is
+    /// a new event.
     ///
     /// Only for whoever has seen an operation say `WouldBlock`; anybody else may wait for ever.
     pub fn clear_readiness(&self, interest: Interest) {
@@ -172,10 +184,12 @@ impl<T: AsFd> Source<T> {
         self.attempt(interest, None, |_| operation(&self.io), |_| false)
     }
 
-    /// Attempts an operation of the caller's own, and where it says `WouldBlock` waits for the next event.
+    /// Attempts an operation of the caller's own, and where it says `WouldBlock` waits for the next
+    /// event.
     ///
     /// # Errors
-    /// Those of the closure but `WouldBlock`, and those of [`poll_readable`](Source::poll_readable).
+    /// Those of the closure but `WouldBlock`, and those of
+    /// [`poll_readable`](Source::poll_readable).
     pub fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
@@ -189,7 +203,8 @@ impl<T: AsFd> Source<T> {
     /// Attempts an operation of the caller's own until it does not say `WouldBlock`.
     ///
     /// # Cancel safety
-    /// Nothing is lost if the closure is one system call: either it has happened, and this has returned, or not.
+    /// Nothing is lost if the closure is one system call: either it has happened, and this has
+    /// returned, or not.
     ///
     /// # Errors
     /// As [`poll_io`](Source::poll_io).
@@ -237,7 +252,8 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// One attempt, repeated only if a signal interrupted it. `drained` says whether the result shows that there is no more.
+    /// One attempt, repeated only if a signal interrupted it. `drained` says whether the result
+    /// shows that there is no more.
     pub(crate) fn attempt<R>(
         &self,
         interest: Interest,
@@ -303,8 +319,8 @@ impl<T: AsFd> Source<T> {
         Ok(())
     }
 
-    /// The registration; made now if there is none, with `tried` known not to be ready. What happened since it was tried is
-    /// reported by the kernel as the first event.
+    /// The registration; made now if there is none, with `tried` known not to be ready. What
+    /// happened since it was tried is reported by the kernel as the first event.
     fn register(&self, tried: Interest) -> io::Result<&Registration> {
         if let Some(registration) = self.registration.get() {
             return Ok(registration);
@@ -356,7 +372,8 @@ struct Registration {
     reactor: Weak<Inner>,
     token: Token,
     fd: RawFd,
-    /// Whether the kernel must be told when this is dropped, because the descriptor may not be closed then.
+    /// Whether the kernel must be told when this is dropped, because the descriptor may not be
+    /// closed then.
     delete: bool,
 }
 
@@ -384,11 +401,13 @@ impl Drop for Registration {
         let Some(reactor) = self.reactor.upgrade() else {
             return;
         };
-        // SAFETY: `Source` declares its registration before the object that owns the descriptor and never lends that object
-        // mutably, so the descriptor is still the one that was registered, and open.
+        // SAFETY: `Source` declares its registration before the object that owns the descriptor and
+        // never lends that object mutably, so the descriptor is still the one that was
+        // registered, and open.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         let delete = self.delete || !crate::sys::Backend::CLOSE_DEREGISTERS;
-        // An error can only mean that the kernel does not know the descriptor, which is what is wanted.
+        // An error can only mean that the kernel does not know the descriptor, which is what is
+        // wanted.
         let _ = reactor.remove(self.token, fd, delete);
     }
 }

@@ -4,9 +4,9 @@ use std::cell::Cell;
 
 /// What a [`Reactor`](crate::Reactor) has done since it was made: plain counters, never reset.
 ///
-/// They count what *this crate* asked the kernel for on the loop's own thread. Calls made by a closure
-/// given to [`Source::try_io`](crate::Source::try_io) are invisible here, and so is the write with
-/// which another thread wakes the loop (`notifies` tells of those).
+/// They count what *this crate* asked the kernel for on the loop's own thread. Calls made by a
+/// closure given to [`Source::try_io`](crate::Source::try_io) are invisible here, and so is the
+/// write with which another thread wakes the loop (`notifies` tells of those).
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,8 +21,8 @@ use std::cell::Cell;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Calls that wait for events, whether or not they slept. (The portable backend's `Poller` makes
-    /// several system calls for each of these; they are counted as one.)
+    /// Calls that wait for events, whether or not they slept. (The portable backend's `Poller`
+    /// makes several system calls for each of these; they are counted as one.)
     pub waits: u64,
     /// Calls that tell the kernel what to watch: `epoll_ctl`, arming the timer.
     pub controls: u64,
@@ -36,10 +36,11 @@ pub struct Stats {
     pub others: u64,
     /// All of the above together.
     pub syscalls: u64,
-    /// Readiness events handed to somebody; events of closed descriptors, timers and notifications are
-    /// not among them.
+    /// Readiness events handed to somebody; events of closed descriptors, timers and notifications
+    /// are not among them.
     pub events: u64,
-    /// How often a [`Notifier`](crate::Notifier) had to wake the sleeping loop with a system call of its own.
+    /// How often a [`Notifier`](crate::Notifier) had to wake the sleeping loop with a system call
+    /// of its own.
     pub notifies: u64,
 }
 

@@ -1,4 +1,5 @@
-//! Level-triggered callbacks for descriptors the user owns: what `add_reader` and `add_writer` are made of.
+//! Level-triggered callbacks for descriptors the user owns: what `add_reader` and `add_writer` are
+//! made of.
 
 use std::fmt;
 use std::io;
@@ -10,18 +11,22 @@ use crate::readiness::{Interest, Readiness};
 use crate::stats::Call;
 
 impl Reactor {
-    /// Calls `callback` in every [`wait`](Reactor::wait) in which `fd` is ready, until the [`Watch`] is dropped.
+    /// Calls `callback` in every [`wait`](Reactor::wait) in which `fd` is ready, until the
+    /// [`Watch`] is dropped.
     ///
-    /// Level-triggered: as long as the descriptor stays ready, every wait reports it again (and does not sleep). An error or
-    /// a hang-up counts as ready in both directions. A descriptor has at most one watch for each direction; a new one
-    /// replaces the old, whose `Watch` then stands for nothing.
+    /// Level-triggered: as long as the descriptor stays ready, every wait reports it again (and
+    /// does not sleep). An error or a hang-up counts as ready in both directions. A descriptor
+    /// has at most one watch for each direction; a new one replaces the old, whose `Watch` then
+    /// stands for nothing.
     ///
-    /// The callback runs inside `wait` with no borrow held; a loop passes one that puts the user's callback into
-    /// its queue. Remove the watch before closing the descriptor. If it is closed first nothing worse happens than that
-    /// the callback is not called any more, or, where a duplicate is still open, goes on being called.
+    /// The callback runs inside `wait` with no borrow held; a loop passes one that puts the user's
+    /// callback into its queue. Remove the watch before closing the descriptor. If it is closed
+    /// first nothing worse happens than that the callback is not called any more, or, where a
+    /// duplicate is still open, goes on being called.
     ///
     /// # Errors
-    /// `Unsupported` for regular files; `AlreadyExists` when the descriptor belongs to a [`Source`](crate::Source) that waits.
+    /// `Unsupported` for regular files; `AlreadyExists` when the descriptor belongs to a
+    /// [`Source`](crate::Source) that waits.
     ///
     /// ```
     /// use asyncio_reactor::{Interest, Reactor};
@@ -64,7 +69,8 @@ impl Reactor {
         })
     }
 
-    /// Removes the watch on a descriptor, whoever holds its [`Watch`]; returns whether there was one.
+    /// Removes the watch on a descriptor, whoever holds its [`Watch`]; returns whether there was
+    /// one.
     ///
     /// ```
     /// # use asyncio_reactor::{Interest, Reactor};
@@ -94,7 +100,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Removes the watch, as dropping does; returns whether it was still in force, that is: neither replaced nor removed.
+    /// Removes the watch, as dropping does; returns whether it was still in force, that is: neither
+    /// replaced nor removed.
     pub fn remove(self) -> bool {
         self.end()
     }
@@ -203,8 +210,8 @@ impl Inner {
             .expect("the map of watches names slots of watches");
         let (id, replaced) = watchers.set(interest, callback);
         let directions = watchers.directions();
-        // Even where the directions are the same: the descriptor that was watched may have been closed in the meantime, and
-        // this be another one with its number.
+        // Even where the directions are the same: the descriptor that was watched may have been
+        // closed in the meantime, and this be another one with its number.
         self.counters.count(Call::Control);
         let mut result = self.backend.set_level(fd, token, directions);
         if result
@@ -235,9 +242,10 @@ impl Inner {
             return false;
         };
         let left = watchers.directions();
-        // SAFETY: the caller of `watch` is asked to keep the descriptor open until the watch is removed. If it was closed
-        // nevertheless, the number is only looked up in this reactor's own epoll set, where it is not found, because
-        // `forget_closed_watch` drops the watch as soon as another tenant of this reactor brings the same number.
+        // SAFETY: the caller of `watch` is asked to keep the descriptor open until the watch is
+        // removed. If it was closed nevertheless, the number is only looked up in this
+        // reactor's own epoll set, where it is not found, because `forget_closed_watch`
+        // drops the watch as soon as another tenant of this reactor brings the same number.
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
         self.counters.count(Call::Control);
         // Errors mean that the descriptor was closed first; then there is nothing left to remove.
@@ -253,8 +261,9 @@ impl Inner {
         true
     }
 
-    /// A source has registered `fd` successfully: if there is a watch on that number, its descriptor was closed without
-    /// removing the watch, and the number means something else now.
+    /// A source has registered `fd` successfully: if there is a watch on that number, its
+    /// descriptor was closed without removing the watch, and the number means something else
+    /// now.
     pub(crate) fn forget_closed_watch(&self, fd: RawFd, source: Token) {
         if self.watched.borrow().is_empty() {
             return;

@@ -69,6 +69,13 @@ impl LoopHandle {
         &self,
         callback: impl FnOnce() + Send + 'static,
     ) -> Result<(), Closed> {
+        if let Some(inner) = running()
+            && inner.remote.same_executor(&self.remote)
+        {
+            // On the loop itself it is one of the calls of this thread, and keeps its place among them (S191).
+            inner.executor.call_soon(callback);
+            return Ok(());
+        }
         self.remote.call(callback)
     }
 

@@ -175,7 +175,6 @@ impl<E: 'static> TaskGroup<E> {
         let slot = Rc::new(Slot {
             value: Cell::new(None),
             state: Cell::new(SlotState::Running),
-            waker: RefCell::new(None),
         });
         let handle = GroupTask {
             slot: slot.clone(),
@@ -385,7 +384,6 @@ pub struct GroupTask<T, E: 'static> {
 struct Slot<T> {
     value: Cell<Option<T>>,
     state: Cell<SlotState>,
-    waker: RefCell<Option<Waker>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -441,10 +439,14 @@ impl<T, E: 'static> Future for GroupTask<T, E> {
             }
             SlotState::Failed | SlotState::Running => {}
         }
-        let mut waker = slot.waker.borrow_mut();
-        match &mut *waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *waker = Some(cx.waker().clone()),
+        // The task itself tells of its end, and does so after it queued the group's callback: the group has heard of
+        // the end when the body goes on (S124), and a body that then returns waits for this child no more.
+        let mut children = self.group.children.borrow_mut();
+        if let Some(Some(task)) = children.get_mut(self.place)
+            && !task.done()
+        {
+            let outcome = task.poll_outcome(cx);
+            debug_assert!(outcome.is_pending());
         }
         Poll::Pending
     }
@@ -464,10 +466,6 @@ struct Settle<T>(Rc<Slot<T>>);
 impl<T> Settle<T> {
     fn settle(&self, state: SlotState) {
         self.0.state.set(state);
-        let waker = self.0.waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 }
 
@@ -494,7 +492,7 @@ where
             Ok(())
         }
         Err(error) => {
-            // Nobody is woken: the group's callback comes first and asks the body to end (S124).
+            // There is no value: the group's callback asks the body to end (S124).
             settle.0.state.set(SlotState::Failed);
             Err(error)
         }

@@ -58,46 +58,59 @@ pub(super) fn ask_innermost(
     top: Option<usize>,
     error: &CancelledError,
 ) {
+    let mut all_forwarded = true;
     for key in scopes.innermost(top) {
-        forward_or_ask(task, scopes, key, error);
+        all_forwarded &= forward_or_ask(task, scopes, key, error);
     }
-    if !runs_now(task) {
+    // Where every scope has passed the request on, what it went to wakes the task when it is settled, and not before
+    // (S62): woken now, the task would go on in the very turn in which a task it awaits ends, one turn too early.
+    if !all_forwarded && !runs_now(task) {
         // Through its own waker too: a scope that nobody polls any more must not keep the task asleep.
         task.wake();
     }
 }
 
-/// Hands the request to one scope: to what it awaits, or to itself at its next poll.
-pub(super) fn forward_or_ask(task: &Meta, scopes: &Scopes, key: usize, error: &CancelledError) {
+/// Hands the request to one scope: to what it awaits, or to itself at its next poll. Says whether it was the former.
+pub(super) fn forward_or_ask(
+    task: &Meta,
+    scopes: &Scopes,
+    key: usize,
+    error: &CancelledError,
+) -> bool {
     let hook = {
         let nodes = scopes.nodes.borrow();
         // An earlier scope's hook may have run code that ended this one.
-        let Some(node) = nodes.get(key) else { return };
+        let Some(node) = nodes.get(key) else {
+            return false;
+        };
         if node.polling {
             // Takes the mark when its body returns `Pending`.
-            return;
+            return false;
         }
         node.hook.clone()
     };
     if !matches!(hook, Hook::None) && hook.forward(error) {
         scopes.take_marks(key);
         if let Some(node) = scopes.nodes.borrow_mut().get_mut(key) {
-            node.forwarded.get_or_insert_with(|| error.clone());
+            node.news_mut()
+                .forwarded
+                .get_or_insert_with(|| error.clone());
             task.set(flag::FORWARDED);
         }
-        return;
+        return true;
     }
     let waker = {
         let mut nodes = scopes.nodes.borrow_mut();
         let Some(node) = nodes.get_mut(key) else {
-            return;
+            return false;
         };
-        node.asked.get_or_insert_with(|| error.clone());
+        node.news_mut().asked.get_or_insert_with(|| error.clone());
         node.waker.clone()
     };
     if let Some(waker) = waker {
         waker.wake();
     }
+    false
 }
 
 fn runs_now(task: &Meta) -> bool {

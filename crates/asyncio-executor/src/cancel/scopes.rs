@@ -33,15 +33,44 @@ pub(super) struct Node {
     pub(super) polling: bool,
     /// What this was last polled with; `None` stands for the task's own waker.
     pub(super) waker: Option<Waker>,
+    pub(super) hook: Hook,
+    /// What cancellation has to do with this scope; most never need it.
+    news: Option<Box<News>>,
+}
+
+/// What became known to a scope.
+#[derive(Default)]
+pub(super) struct News {
     /// The request to take before the body is polled again.
     pub(super) asked: Option<CancelledError>,
     /// A request aimed at this scope and what is below it, not yet taken by anybody.
     mark: Option<CancelledError>,
     /// A raise inside the body.
     raised: Option<CancelledError>,
-    pub(super) hook: Hook,
     /// The request the hook accepted.
     pub(super) forwarded: Option<CancelledError>,
+}
+
+impl Node {
+    pub(super) fn news_mut(&mut self) -> &mut News {
+        self.news.get_or_insert_default()
+    }
+
+    fn mark(&self) -> Option<&CancelledError> {
+        self.news.as_ref()?.mark.as_ref()
+    }
+
+    fn forwarded(&self) -> Option<&CancelledError> {
+        self.news.as_ref()?.forwarded.as_ref()
+    }
+
+    /// Takes one of the news out, without making any.
+    fn take(
+        &mut self,
+        which: impl FnOnce(&mut News) -> &mut Option<CancelledError>,
+    ) -> Option<CancelledError> {
+        which(self.news.as_mut()?).take()
+    }
 }
 
 /// How a scope without a body passes a request on.
@@ -121,14 +150,21 @@ impl Scopes {
             .collect()
     }
 
-    fn set_mark(&self, key: usize, mark: Option<CancelledError>) {
-        let (had, has) = (
-            std::mem::replace(&mut self.nodes.borrow_mut()[key].mark, mark.clone()).is_some(),
-            mark.is_some(),
-        );
-        self.marks
-            .set(self.marks.get() + usize::from(has) - usize::from(had));
-        self.update_scope_marked();
+    fn set_mark(&self, key: usize, mark: CancelledError) {
+        let former = self.nodes.borrow_mut()[key].news_mut().mark.replace(mark);
+        if former.is_none() {
+            self.marks.set(self.marks.get() + 1);
+            self.update_scope_marked();
+        }
+    }
+
+    fn take_mark(&self, key: usize) -> Option<CancelledError> {
+        let mark = self.nodes.borrow_mut()[key].take(|news| &mut news.mark);
+        if mark.is_some() {
+            self.marks.set(self.marks.get() - 1);
+            self.update_scope_marked();
+        }
+        mark
     }
 
     fn update_scope_marked(&self) {
@@ -149,12 +185,11 @@ impl Scopes {
         let marked: Vec<usize> = {
             let nodes = self.nodes.borrow();
             path(&nodes, key)
-                .filter(|above| nodes[*above].mark.is_some())
+                .filter(|above| nodes[*above].mark().is_some())
                 .collect()
         };
         for above in marked {
-            found = self.nodes.borrow()[above].mark.clone();
-            self.set_mark(above, None);
+            found = self.take_mark(above);
         }
         if let Some(task) = self.task()
             && task.has(flag::MARKED)
@@ -171,8 +206,8 @@ impl Scopes {
     pub(super) fn withdraw(&self) {
         let keys: Vec<usize> = self.nodes.borrow().iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.set_mark(key, None);
-            self.nodes.borrow_mut()[key].asked = None;
+            self.take_mark(key);
+            self.nodes.borrow_mut()[key].take(|news| &mut news.asked);
         }
     }
 
@@ -185,7 +220,7 @@ impl Scopes {
         let Some(key) = self.current.get() else {
             return false;
         };
-        self.nodes.borrow_mut()[key].raised = Some(error.clone());
+        self.nodes.borrow_mut()[key].news_mut().raised = Some(error.clone());
         true
     }
 
@@ -196,7 +231,7 @@ impl Scopes {
             .nodes
             .borrow()
             .iter()
-            .filter_map(|(_, node)| Some((node.forwarded.clone()?, node.hook.clone())))
+            .filter_map(|(_, node)| Some((node.forwarded()?.clone(), node.hook.clone())))
             .collect();
         if forwarded.is_empty() {
             return Revived::Nothing;
@@ -255,11 +290,8 @@ impl Scope {
                         children: 0,
                         polling: false,
                         waker: foreign_waker.cloned(),
-                        asked: None,
-                        mark: None,
-                        raised: None,
                         hook: Hook::None,
-                        forwarded: None,
+                        news: None,
                     })
                 };
                 self.place = Some((scopes, key));
@@ -288,7 +320,7 @@ impl Scope {
         if scopes.task.get().is_null() {
             return None;
         }
-        let asked = scopes.nodes.borrow_mut()[*key].asked.take()?;
+        let asked = scopes.nodes.borrow_mut()[*key].take(|news| &mut news.asked)?;
         scopes.take_marks(*key);
         Some(asked)
     }
@@ -318,7 +350,7 @@ impl Scope {
     pub(super) fn interrupted(&mut self) -> Option<CancelledError> {
         let (scopes, key) = self.place.as_ref()?;
         let task = scopes.task()?;
-        let raised = scopes.nodes.borrow_mut()[*key].raised.take();
+        let raised = scopes.nodes.borrow_mut()[*key].take(|news| &mut news.raised);
         if raised.is_some() {
             return raised;
         }
@@ -334,7 +366,7 @@ impl Scope {
             && let Some(task) = scopes.task()
         {
             task.cancelling.set(task.cancelling.get() + 1);
-            scopes.set_mark(*key, Some(error.clone()));
+            scopes.set_mark(*key, error.clone());
             request::ask_innermost(task, scopes, Some(*key), &error);
         }
     }
@@ -363,7 +395,7 @@ impl Scope {
             }
             node
         };
-        if node.mark.is_some() {
+        if node.mark().is_some() {
             // A request aimed at this scope alone goes with it.
             scopes.marks.set(scopes.marks.get() - 1);
             scopes.update_scope_marked();
@@ -446,7 +478,7 @@ impl ForwardScope {
         let forwarded = if scopes.task.get().is_null() {
             None
         } else {
-            scopes.nodes.borrow_mut()[*key].forwarded.take()
+            scopes.nodes.borrow_mut()[*key].take(|news| &mut news.forwarded)
         };
         if forwarded.is_some() {
             // `revive_forwarded` may have marked the task for it.

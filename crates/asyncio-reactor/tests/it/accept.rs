@@ -86,7 +86,8 @@ fn unconnected_unix() -> OwnedFd {
 
 #[test]
 fn running_out_of_descriptors_is_an_error_and_loses_no_connection() {
-    // The limit is the process's, so this runs in a process of its own: the test binary, asked for this test only.
+    // The limit is the process's, so this runs in a process of its own: the test binary, asked for
+    // this test only.
     const CHILD: &str = "ASYNCIO_REACTOR_EMFILE_CHILD";
     if std::env::var_os(CHILD).is_none() {
         let status = std::process::Command::new(std::env::current_exe().unwrap())

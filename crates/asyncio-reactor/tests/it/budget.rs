@@ -34,7 +34,8 @@ fn a_lone_echo_costs_one_wait_one_receive_and_one_send() {
             theirs.read_exact(&mut [0; 64]).unwrap();
         }
     };
-    // The first round registers the connection, which is reported writable, and learns that it is a stream.
+    // The first round registers the connection, which is reported writable, and learns that it is a
+    // stream.
     echo(1);
     let before = reactor.stats();
     echo(100);

@@ -95,7 +95,8 @@ fn notifiers_go_anywhere_and_sleepers_wake_for_each() {
 
 #[test]
 fn a_timeout_is_never_late_by_a_millisecond_step_nor_a_busy_loop() {
-    // Only the number of calls is asserted: how late a wait ends is for `benches/wait.rs` to measure.
+    // Only the number of calls is asserted: how late a wait ends is for `benches/wait.rs` to
+    // measure.
     let reactor = Reactor::new().unwrap();
     for (timeout, waits) in [
         (Duration::from_micros(300), 2),

@@ -56,7 +56,8 @@ fn a_full_pipe_makes_the_writer_wait_and_a_closed_one_is_an_error() {
 fn a_counter_that_reads_short_every_time_is_read_every_time() {
     use rustix::event::{EventfdFlags, eventfd};
     let reactor = Reactor::new().unwrap();
-    // A semaphore: each read takes 1, always 8 bytes of the 64 asked for, and leaves the rest without a new event.
+    // A semaphore: each read takes 1, always 8 bytes of the 64 asked for, and leaves the rest
+    // without a new event.
     let counter =
         Source::new(eventfd(0, EventfdFlags::SEMAPHORE | EventfdFlags::NONBLOCK).unwrap()).unwrap();
     let _entered = reactor.enter();

@@ -108,7 +108,8 @@ fn local_waker(on_wake: impl Fn() + 'static, on_drop: impl Fn() + 'static) -> Wa
     }
     const VTABLE: RawWakerVTable = RawWakerVTable::new(
         |data| {
-            // SAFETY: every pointer with this table comes from `Rc::into_raw`; the tests use it on one thread only.
+            // SAFETY: every pointer with this table comes from `Rc::into_raw`; the tests use it on
+            // one thread only.
             unsafe { Rc::increment_strong_count(data.cast::<Hooks>()) };
             RawWaker::new(data, &VTABLE)
         },
@@ -211,8 +212,9 @@ fn a_waker_that_panics_does_not_swallow_the_wakes_after_it() {
 
 #[test]
 fn a_future_that_owns_its_source_may_be_dropped_by_the_last_waker() {
-    // The last reference to a task may be the waker parked in the reactor: dropping the reactor drops the waker, which
-    // drops the task, which drops the source that is registered with the reactor.
+    // The last reference to a task may be the waker parked in the reactor: dropping the reactor
+    // drops the waker, which drops the task, which drops the source that is registered with the
+    // reactor.
     let reactor = Reactor::new().unwrap();
     let entered = reactor.enter();
     let (ours, _theirs) = unix_pair();

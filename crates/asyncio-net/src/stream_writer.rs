@@ -1,0 +1,290 @@
+//! The writing end of a connection.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use asyncio_sync::wait_queue::Ticket;
+use futures_io::AsyncWrite;
+
+use crate::connection::{Connection, after_end};
+
+/// The writing end of a connection; asyncio: `StreamWriter`.
+///
+/// [`write`](StreamWriter::write) never waits; [`drain`](StreamWriter::drain) is where a fast writer waits for a slow
+/// reader. All methods take `&self`, so several tasks may share a writer by `Rc`. As a `futures-io` `AsyncWrite` it waits by itself.
+///
+/// # What reaches the wire
+///
+/// The first `write` of a turn of the loop goes to the kernel before it returns. Later ones of the same turn leave together
+/// when the turn ends or at `drain`. What the kernel does not take then is sent in the background as long as the loop runs; it
+/// is lost if the run ends before, or the peer is gone.
+///
+/// # Dropping
+///
+/// What was written is sent, then the end of the stream; the reader goes on. When both are dropped, what was written is sent
+/// and the socket is closed, as by [`close`](StreamWriter::close).
+///
+/// ```
+/// # use asyncio_net::{open_connection, start_server};
+/// # asyncio_runtime::run(async {
+/// # let server = start_server(|mut reader, writer| async move {
+/// #     let all = reader.read_to_end().await?; writer.write(&all); std::io::Result::Ok(()) }, "127.0.0.1", 0).await?;
+/// # let port = server.local_addrs()[0].port();
+/// let (mut reader, writer) = open_connection("127.0.0.1", port).await?;
+/// for n in 0..1000 {
+///     writer.write(format!("line {n}\n").as_bytes());
+///     writer.drain().await?;
+/// }
+/// writer.write_eof();
+/// assert_eq!(reader.read_to_end().await?.len(), 8890);
+/// writer.close();
+/// writer.wait_closed().await?;
+/// # std::io::Result::Ok(()) })?;
+/// # std::io::Result::Ok(())
+/// ```
+pub struct StreamWriter {
+    connection: Rc<Connection>,
+    /// The place in line of the `AsyncWrite` methods.
+    place: Option<Ticket>,
+}
+
+impl StreamWriter {
+    /// Writes all of `data`, without waiting: what cannot be sent at once is kept, and sent later.
+    ///
+    /// After the connection was closed or lost the data are dropped (S204); [`drain`](StreamWriter::drain) tells.
+    ///
+    /// # Panics
+    /// After [`write_eof`](StreamWriter::write_eof) (S204).
+    ///
+    /// ```
+    /// # use asyncio_net::{open_connection, start_server};
+    /// # asyncio_runtime::run(async {
+    /// # let server = start_server(|_reader, writer| async move {
+    /// writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
+    /// writer.write(b"ok");
+    /// # }, "127.0.0.1", 0).await?;
+    /// # let (mut reader, _writer) = open_connection("127.0.0.1", server.local_addrs()[0].port()).await?;
+    /// # assert_eq!(reader.read_to_end().await?.len(), 40);
+    /// # std::io::Result::Ok(()) })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn write(&self, data: impl AsRef<[u8]>) {
+        self.must_not_have_ended("write");
+        self.connection.write(data.as_ref());
+    }
+
+    /// Writes several pieces as if they were one: with one system call, and without copying what the kernel takes.
+    ///
+    /// # Panics
+    /// As [`write`](StreamWriter::write).
+    ///
+    /// ```
+    /// # use asyncio_net::{open_connection, start_server};
+    /// # asyncio_runtime::run(async {
+    /// # let server = start_server(|_reader, writer| async move {
+    /// writer.writelines(["head\r\n", "\r\n", "body"]);
+    /// # }, "127.0.0.1", 0).await?;
+    /// # let (mut reader, _writer) = open_connection("127.0.0.1", server.local_addrs()[0].port()).await?;
+    /// # assert_eq!(reader.read_to_end().await?, "head\r\n\r\nbody");
+    /// # std::io::Result::Ok(()) })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn writelines<I>(&self, pieces: I)
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+    {
+        self.must_not_have_ended("writelines");
+        let pieces: Vec<I::Item> = pieces.into_iter().collect();
+        // As many as the kernel takes at once, with room to spare for most uses.
+        for pieces in pieces.chunks(64) {
+            let mut slices = [IoSlice::new(&[]); 64];
+            for (slice, piece) in slices.iter_mut().zip(pieces) {
+                *slice = IoSlice::new(piece.as_ref());
+            }
+            self.connection.write_vectored(&slices[..pieces.len()]);
+        }
+    }
+
+    /// Sends at once what was gathered, and waits while more than the high water mark is unsent, until no more than the low
+    /// mark is (S213).
+    ///
+    /// It does not wait until everything is sent. Several tasks may wait; all are released.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: sending goes on.
+    ///
+    /// # Errors
+    /// The error by which the connection was lost, on whichever end; `ConnectionReset` when it was closed on this side.
+    pub async fn drain(&self) -> io::Result<()> {
+        let connection = &*self.connection;
+        connection.check()?;
+        if connection.is_closing() {
+            // S213: lets the loop find out what becomes of it.
+            asyncio_executor::yield_now().await;
+            return connection.check();
+        }
+        connection.flush_now();
+        if let Some(result) = connection.may_write_on() {
+            return result;
+        }
+        connection.changes.until(|| connection.may_write_on()).await
+    }
+
+    /// Ends the stream, once everything written is sent: the peer reads the end. Reading goes on.
+    ///
+    /// ```
+    /// # use asyncio_net::{open_connection, start_server};
+    /// # asyncio_runtime::run(async {
+    /// # let server = start_server(|mut reader, writer| async move {
+    /// #     let all = reader.read_to_end().await?; writer.write(&all); std::io::Result::Ok(()) }, "127.0.0.1", 0).await?;
+    /// # let port = server.local_addrs()[0].port();
+    /// let (mut reader, writer) = open_connection("127.0.0.1", port).await?;
+    /// writer.write(b"a request");
+    /// writer.write_eof();
+    /// assert_eq!(reader.read_to_end().await?, "a request");
+    /// # std::io::Result::Ok(()) })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn write_eof(&self) {
+        self.connection.write_eof();
+    }
+
+    /// Whether [`write_eof`](StreamWriter::write_eof) is possible: on TCP always.
+    pub fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// Closes the connection: reading ends now, what was written is sent, then the socket is closed (S201).
+    ///
+    /// Returns at once, and may be called again. Usually the socket is closed when it returns;
+    /// [`wait_closed`](StreamWriter::wait_closed) waits for it.
+    pub fn close(&self) {
+        self.connection.close();
+    }
+
+    /// Closes the socket now, and drops what was not sent (S201).
+    pub fn abort(&self) {
+        self.connection.abort();
+    }
+
+    /// Whether the connection was closed, or is about to be.
+    pub fn is_closing(&self) -> bool {
+        self.connection.is_closing()
+    }
+
+    /// Waits until the connection is closed or lost (S214). Does not close it.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    ///
+    /// # Errors
+    /// The error by which the connection was lost.
+    pub async fn wait_closed(&self) -> io::Result<()> {
+        let connection = &*self.connection;
+        connection
+            .changes
+            .until(|| match connection.loss() {
+                Some(error) => Some(Err(error)),
+                None => connection.is_finished().then_some(Ok(())),
+            })
+            .await
+    }
+
+    /// The address of the other side; also after the connection was closed. asyncio: `get_extra_info("peername")`.
+    ///
+    /// # Errors
+    /// `NotConnected` where the system told no address.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.connection.peer_addr()
+    }
+
+    /// The address of this side; asyncio: `get_extra_info("sockname")`.
+    ///
+    /// # Errors
+    /// `NotConnected` after the connection was closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.connection.local_addr()
+    }
+
+    /// Sets the marks of flow control: [`drain`](StreamWriter::drain) waits above `high` unsent bytes until there are no more
+    /// than `low` (S203). At first 64 KiB and 16 KiB.
+    ///
+    /// # Panics
+    /// When `low` is more than `high`.
+    pub fn set_write_buffer_limits(&self, high: usize, low: usize) {
+        assert!(low <= high, "the low water mark ({low}) must not be above the high one ({high})");
+        self.connection.set_limits(high, low);
+    }
+
+    /// How many bytes were written and have not been given to the kernel; asyncio: `transport.get_write_buffer_size()`.
+    pub fn get_write_buffer_size(&self) -> usize {
+        self.connection.unsent()
+    }
+
+    pub(crate) fn new(connection: Rc<Connection>) -> StreamWriter {
+        StreamWriter { connection, place: None }
+    }
+
+    #[track_caller]
+    fn must_not_have_ended(&self, what: &str) {
+        assert!(!self.connection.end_wanted(), "`{what}` after `write_eof`: the end of the stream has been said");
+    }
+}
+
+/// Waits by itself: a write takes what the kernel takes, or is kept as long as no more than the high water mark is unsent.
+///
+/// `poll_flush` waits until everything is sent, `poll_close` also says the end of the stream; it does not end reading.
+impl AsyncWrite for StreamWriter {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(data)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.connection.end_wanted() {
+            return Poll::Ready(Err(after_end()));
+        }
+        this.connection.poll_write(cx, &mut this.place, slices)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.connection.poll_sent(cx, &mut this.place)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.connection.is_closing() && this.connection.loss().is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(this.connection.poll_sent(cx, &mut this.place))?;
+        this.connection.write_eof();
+        Poll::Ready(this.connection.check())
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        self.connection.changes.leave(&mut self.place);
+        self.connection.writer_dropped();
+    }
+}
+
+impl fmt::Debug for StreamWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamWriter")
+            .field("peer", &self.peer_addr().ok())
+            .field("unsent", &self.get_write_buffer_size())
+            .field("closing", &self.is_closing())
+            .finish_non_exhaustive()
+    }
+}
