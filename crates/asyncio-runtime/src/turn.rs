@@ -8,11 +8,9 @@ use asyncio_timers::LoopTime;
 
 use crate::event_loop::Inner;
 
-/// A busy loop looks at the kernel after this many polls ...
+/// A busy loop looks at the kernel after this many polls. Not after so many turns: two tasks that play ping-pong make a
+/// turn of every poll, and a look costs as much as several of them.
 const POLLS_BETWEEN_LOOKS: usize = 61;
-/// ... or this many turns, whichever comes first: a look costs as much as several polls, so two tasks that play
-/// ping-pong must not pay for one each turn.
-const TURNS_BETWEEN_LOOKS: usize = 16;
 /// A deadline closer than this is checked in every turn, so that near timers fire in the turn they are due (S13).
 const NEAR: Duration = Duration::from_millis(1);
 /// The longest sleep (S4).
@@ -22,9 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Pace {
     pub(crate) turns: Cell<u64>,
     polls_since_look: Cell<usize>,
-    turns_since_look: Cell<usize>,
-    /// The clock when it was last read.
-    seen: Cell<LoopTime>,
+    /// Deadlines up to here are near: `NEAR` after the clock was last read.
+    near: Cell<LoopTime>,
 }
 
 impl Pace {
@@ -32,8 +29,7 @@ impl Pace {
         Pace {
             turns: Cell::new(0),
             polls_since_look: Cell::new(0),
-            turns_since_look: Cell::new(0),
-            seen: Cell::new(now),
+            near: Cell::new(now + NEAR),
         }
     }
 }
@@ -43,57 +39,61 @@ impl Inner {
     ///
     /// Sleeps at most `max_wait`, and not at all if something is ready or a stop is pending. Returns how many steps
     /// and callbacks ran.
+    #[inline]
     pub(crate) fn turn(&self, max_wait: Option<Duration>) -> io::Result<usize> {
         let pace = &self.pace;
         pace.turns.set(pace.turns.get() + 1);
         // 1. Remote wakes. One relaxed load when there are none.
         self.executor.take_foreign();
-        let mut look_at_timers = false;
-        if self.executor.ready_len() == 0 && !self.stopping.get() {
-            // 2a. Nothing to do: sleep until an event, a notification or the earliest deadline.
-            self.sleep(max_wait)?;
+        let idle = self.executor.ready_len() == 0 && !self.stopping.get();
+        let look = idle || pace.polls_since_look.get() >= POLLS_BETWEEN_LOOKS;
+        if look {
+            // 2. Nothing to do: sleep until an event, a notification or the earliest deadline. Busy: look at the kernel
+            //    now and then, so that work cannot starve I/O.
+            if idle {
+                self.sleep(max_wait)?;
+            } else {
+                self.reactor.wait(Some(Duration::ZERO))?;
+            }
             pace.polls_since_look.set(0);
-            pace.turns_since_look.set(0);
+            // The wait used up the notification behind what came meanwhile.
             self.executor.take_foreign();
-            look_at_timers = true;
-        } else if self.look_is_due() {
-            // 2b. Busy: look at the kernel now and then, so that work cannot starve I/O.
-            self.reactor.wait(Some(Duration::ZERO))?;
-            pace.polls_since_look.set(0);
-            pace.turns_since_look.set(0);
-            look_at_timers = true;
         }
         // 3. Expired timers, after what was queued and after I/O (S3).
         if let Some(deadline) = self.timers.next_deadline()
-            && (look_at_timers || deadline <= pace.seen.get() + NEAR || self.clock_is_virtual)
+            && (look || deadline <= pace.near.get() || self.clock_is_virtual)
         {
-            let now = self.timers.now();
-            pace.seen.set(now);
-            if deadline <= now {
-                self.timers.fire(now);
-            }
+            self.fire_timers(deadline);
         }
         // 4. Exactly what is ready now; what that makes ready waits for the next turn (S2). Writes gathered
         //    meanwhile are flushed at its end.
         let ran = self.executor.run_ready();
         pace.polls_since_look.set(pace.polls_since_look.get() + ran);
-        pace.turns_since_look.set(pace.turns_since_look.get() + 1);
         Ok(ran)
     }
 
-    fn look_is_due(&self) -> bool {
-        self.pace.polls_since_look.get() >= POLLS_BETWEEN_LOOKS
-            || self.pace.turns_since_look.get() >= TURNS_BETWEEN_LOOKS
+    #[inline(never)]
+    fn fire_timers(&self, earliest: LoopTime) {
+        let now = self.read_clock();
+        if earliest <= now {
+            self.timers.fire(now);
+        }
     }
 
+    fn read_clock(&self) -> LoopTime {
+        let now = self.timers.now();
+        self.pace.near.set(now + NEAR);
+        now
+    }
+
+    #[inline(never)]
     fn sleep(&self, max_wait: Option<Duration>) -> io::Result<()> {
         let deadline = self.timers.next_deadline();
         if self.clock_is_virtual {
             return self.sleep_on_virtual_time(deadline, max_wait);
         }
         let until_deadline = deadline.map(|deadline| {
-            let now = self.timers.now();
-            self.pace.seen.set(now);
+            let now = self.read_clock();
             deadline.saturating_duration_since(now)
         });
         let wait = [until_deadline, max_wait].into_iter().flatten().min();

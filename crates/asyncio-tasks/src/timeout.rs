@@ -152,18 +152,45 @@ enum Limit {
     Never,
     /// Not polled yet.
     After(Duration),
+    /// Not polled yet.
     At(LoopTime),
+    /// Polled, outside of any loop: good as long as the body does not suspend.
+    NoLoop,
+    /// The time was over before the body began (S104).
+    Over,
+    /// The body runs its first step.
+    Until(LoopTime),
     /// The body has suspended.
     Armed(Sleep),
     /// A request went on outwards; nothing is left to do here.
     Raised,
 }
 
+impl Limit {
+    /// The first poll, before the body's first step: a step that blocks counts.
+    fn begin(&self) -> Option<Limit> {
+        let (delay, at) = match self {
+            Limit::After(delay) if delay.is_zero() => return Some(Limit::Over),
+            Limit::After(delay) => (Some(*delay), None),
+            Limit::At(when) => (None, Some(*when)),
+            _ => return None,
+        };
+        Some(match Timers::try_current() {
+            None => Limit::NoLoop,
+            Some(timers) => {
+                let now = timers.now();
+                match (delay, at) {
+                    (Some(delay), _) => Limit::Until(now + delay),
+                    (_, Some(when)) if when > now => Limit::Until(when),
+                    _ => Limit::Over,
+                }
+            }
+        })
+    }
+}
+
 impl<F: Future> Timeout<F> {
-    fn new(
-        limit: Limit,
-        future: impl IntoFuture<IntoFuture = F, Output = F::Output>,
-    ) -> Timeout<F> {
+    fn new(limit: Limit, future: impl IntoFuture<IntoFuture = F, Output = F::Output>) -> Timeout<F> {
         Timeout {
             body: catch_cancelled(future),
             limit,
@@ -180,34 +207,24 @@ impl<F: Future> Future for Timeout<F> {
         let mut this = self.project();
         match this.limit {
             Limit::Raised => return Poll::Pending,
-            Limit::After(delay) => {
-                *this.entered_with = cancelling();
-                let delay = *delay;
-                // Before the body's first step: a step that blocks counts.
-                *this.limit = match Timers::try_current() {
-                    Some(timers) => Limit::At(timers.now() + delay),
-                    // Without a loop the body may still be ready at once.
-                    None => Limit::After(delay),
-                };
-            }
-            Limit::At(_) => *this.entered_with = cancelling(),
             Limit::Armed(timer) => {
                 if !*this.expired && Pin::new(timer).poll(cx).is_ready() {
                     *this.expired = true;
                     this.body.as_mut().request(CancelledError::new());
                 }
             }
-            Limit::Never => {}
+            _ => {
+                if let Some(begun) = this.limit.begin() {
+                    *this.limit = begun;
+                    *this.entered_with = cancelling();
+                }
+            }
         }
         loop {
             match this.body.as_mut().poll(cx) {
                 Poll::Ready(ended) => {
                     // S105: what this timeout asked for it takes back.
-                    let left = if *this.expired {
-                        Some(uncancel())
-                    } else {
-                        None
-                    };
+                    let left = if *this.expired { Some(uncancel()) } else { None };
                     return match (ended, left) {
                         (Ok(value), _) => Poll::Ready(Ok(value)),
                         (Err(_), Some(left)) if left <= *this.entered_with => {
@@ -219,23 +236,22 @@ impl<F: Future> Future for Timeout<F> {
                         }
                     };
                 }
-                Poll::Pending => {
-                    let when = match this.limit {
-                        Limit::At(when) => *when,
-                        // Panics with the name of what is missing.
-                        Limit::After(delay) => Timers::current().now() + *delay,
-                        _ => return Poll::Pending,
-                    };
-                    let mut timer = Sleep::until(when);
-                    let due = Pin::new(&mut timer).poll(cx).is_ready();
-                    *this.limit = Limit::Armed(timer);
-                    if !due {
+                Poll::Pending => match this.limit {
+                    Limit::Until(when) => {
+                        *this.limit = Limit::Armed(Sleep::armed(*when, cx));
                         return Poll::Pending;
                     }
-                    // S104: a deadline in the past takes the body at its first suspension.
-                    *this.expired = true;
-                    this.body.as_mut().request(CancelledError::new());
-                }
+                    Limit::Over if !*this.expired => {
+                        // S104: the first suspension is where the request meets the body.
+                        *this.expired = true;
+                        this.body.as_mut().request(CancelledError::new());
+                    }
+                    Limit::NoLoop => {
+                        // Panics with the name of what is missing.
+                        Timers::current();
+                    }
+                    _ => return Poll::Pending,
+                },
             }
         }
     }

@@ -139,6 +139,36 @@ impl Sleep {
         }
     }
 
+    /// A sleep until `when` whose timer is set now, for the task behind `cx`, without a look at the clock: a time that
+    /// has come fires in the next turn. For timeouts, which know already that their time has not come.
+    ///
+    /// # Panics
+    ///
+    /// Where no loop runs.
+    ///
+    /// ```
+    /// # use std::{future::Future, pin::Pin, task::{Context, Waker}};
+    /// # use asyncio_timers::{Clock, LoopTime, Sleep, Timers};
+    /// # let timers = Timers::new(Clock::manual());
+    /// # let _entered = timers.enter();
+    /// # let mut cx = Context::from_waker(Waker::noop());
+    /// let mut sleep = Sleep::armed(LoopTime::from_nanos(5), &cx);
+    /// assert_eq!(timers.next_deadline(), Some(LoopTime::from_nanos(5)));
+    /// assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    /// ```
+    #[track_caller]
+    pub fn armed(when: LoopTime, cx: &Context<'_>) -> Self {
+        let timers = Timers::current();
+        let key = timers.wake_at(when, cx.waker().clone());
+        Sleep {
+            state: State::Waiting {
+                until: when,
+                timers,
+                key,
+            },
+        }
+    }
+
     /// When the wait ends, or ended; `None` while the delay of [`Sleep::new`] has not begun to count, and for a delay
     /// of zero.
     ///
