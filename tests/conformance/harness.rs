@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
+use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -165,4 +166,10 @@ pub(crate) fn panic_message(f: impl FnOnce()) -> String {
         Ok(text) => *text,
         Err(panic) => (*panic.downcast::<&'static str>().expect("no text")).to_owned(),
     }
+}
+
+/// Prints a line that every run shows: written past the capture of the test harness.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(format!("\n{line}\n").as_bytes()).unwrap();
 }

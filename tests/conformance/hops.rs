@@ -1,4 +1,5 @@
-//! How many turns of the loop lie between a cause and its effect. Every number is CPython 3.13's for the same program.
+//! How many turns of the loop lie between a cause and its effect. Every number is CPython 3.13's for the same program
+//! (`tests/reference/hops.py` prints them).
 //!
 //! The order in which two tasks go on depends on nothing else, so a program brought over from Python keeps its order
 //! only if these are equal (appendix 1 of the semantics).
@@ -12,7 +13,7 @@ use asyncio::{
     get_running_loop, shield, sleep, timeout, wait_for,
 };
 
-use crate::harness::{Hops, loop_with_manual_clock, run, settle, turn};
+use crate::harness::{Hops, Trace, loop_with_manual_clock, run, settle, traced, turn};
 
 /// Turns from `trigger` to the resumption of a task that awaits `waiter`. A cancellation ends the wait too.
 async fn from_trigger(waiter: impl Future + 'static, trigger: impl FnOnce() + 'static) -> u32 {
@@ -139,6 +140,7 @@ fn a_timeout_that_is_over_from_the_start_takes_two_turns() {
     // The deadline's callback, then the body that it cancelled.
     run(async {
         assert_eq!(of_await(|| timeout(0, Promise::<()>::new())).await, 2);
+        settle(1).await; // the cancelled future has woken this task for nothing once more
         assert_eq!(of_await(|| wait_for(Promise::<()>::new(), 0)).await, 2);
     });
 }
@@ -204,6 +206,42 @@ fn a_group_whose_child_failed_ends_three_turns_after_the_cause() {
         });
         assert_eq!(from_trigger(group, set).await, 3);
     });
+}
+
+#[test]
+fn what_is_ready_has_its_turn_before_a_timeout_of_no_length_is_over() {
+    // S104: CPython 3.13's trace.
+    let trace = traced(|trace| async move {
+        let other = |trace: &Trace| {
+            let trace = trace.clone();
+            create_task(async move {
+                for n in 0..3 {
+                    trace.log(format!("other {n}"));
+                    sleep(0).await;
+                }
+            })
+            .detach();
+        };
+        for delay in [0, 10] {
+            other(&trace);
+            assert!(timeout(0, sleep(delay)).await.is_err());
+            trace.log(format!("timeout in sleep({delay})"));
+            settle(3).await;
+        }
+    });
+    assert_eq!(
+        trace,
+        [
+            "other 0",
+            "timeout in sleep(0)", // the body would have gone on now; the request comes first
+            "other 1",
+            "other 2",
+            "other 0",
+            "other 1",
+            "timeout in sleep(10)",
+            "other 2",
+        ]
+    );
 }
 
 /// Turns from the request for cancellation of a task in `body` to where that task goes on.
@@ -286,4 +324,44 @@ fn a_sleeper_goes_on_one_turn_after_its_timer() {
     clock.advance(std::time::Duration::from_secs(6)); // both are due in one turn
     let turns = event_loop.run_task(&mut sleeper).unwrap();
     assert_eq!(turns, 1);
+}
+
+/// Turns from the deadline of a timeout around `body` to where its awaiter goes on.
+fn from_deadline(body: impl Future + 'static) -> u32 {
+    let (event_loop, clock) = loop_with_manual_clock();
+    let hops = Hops::default();
+    let counter = hops.clone();
+    let mut waiter = event_loop.create_task(async move {
+        assert!(timeout(5, body).await.is_err());
+        counter.stop()
+    });
+    for _ in 0..3 {
+        turn(&event_loop);
+    }
+    event_loop.call_later(4, move || hops.start());
+    clock.advance(std::time::Duration::from_secs(6)); // both are due in one turn
+    event_loop.run_task(&mut waiter).unwrap()
+}
+
+#[test]
+fn a_timeout_goes_on_one_turn_after_its_deadline() {
+    // S105
+    assert_eq!(from_deadline(async { drop(Promise::<()>::new().await) }), 1);
+    assert_eq!(from_deadline(sleep(100)), 1);
+    let shielded = async { drop(shield(create_task(pending::<()>())).await) };
+    assert_eq!(from_deadline(shielded), 1);
+}
+
+#[test]
+fn a_timeout_around_tasks_goes_on_as_soon_as_they_have_ended() {
+    // S105
+    let task = async { drop(create_task(pending::<()>()).await) };
+    assert_eq!(from_deadline(task), 2);
+    let gathered = async { drop(gather([pending::<()>(), pending()]).await) };
+    assert_eq!(from_deadline(gathered), 3);
+    let group = TaskGroup::<()>::scope(async |group| {
+        group.create_task(pending::<()>());
+        Ok(())
+    });
+    assert_eq!(from_deadline(group), 4);
 }

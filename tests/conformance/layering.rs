@@ -1,1 +1,253 @@
+//! Who may use whom: the arrows of docs/architecture.md, read from the manifests.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+/// What each crate may use of ours. A crate that is not here must be given its place first.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("asyncio-executor", &[]),
+    ("asyncio-timers", &[]),
+    ("asyncio-reactor", &[]),
+    ("asyncio-sync", &[]),
+    ("asyncio-blocking", &[]),
+    ("asyncio-macros", &[]),
+    (
+        "asyncio-runtime",
+        &[
+            "asyncio-executor",
+            "asyncio-timers",
+            "asyncio-reactor",
+            "asyncio-blocking",
+        ],
+    ),
+    (
+        "asyncio-tasks",
+        &[
+            "asyncio-executor",
+            "asyncio-sync",
+            "asyncio-timers",
+            "asyncio-blocking",
+        ],
+    ),
+    (
+        "asyncio-net",
+        &[
+            "asyncio-reactor",
+            "asyncio-executor",
+            "asyncio-sync",
+            "asyncio-blocking",
+        ],
+    ),
+    (
+        "asyncio",
+        &[
+            "asyncio-executor",
+            "asyncio-timers",
+            "asyncio-reactor",
+            "asyncio-sync",
+            "asyncio-blocking",
+            "asyncio-macros",
+            "asyncio-runtime",
+            "asyncio-tasks",
+            "asyncio-net",
+        ],
+    ),
+];
+
+/// Foreign foundations, and the crates that may name them.
+const FOUNDATIONS: &[(&str, &[&str])] = &[
+    ("polling", &["asyncio-reactor"]),
+    ("concurrent-queue", &["asyncio-executor"]),
+    ("async-task", &["asyncio-executor", "asyncio-blocking"]),
+    (
+        "rustix",
+        &["asyncio-reactor", "asyncio-net", "asyncio-runtime"],
+    ),
+    ("signal-hook", &["asyncio-runtime"]),
+];
+
+/// Crates whose job needs unsafe code.
+const MAY_BE_UNSAFE: [&str; 2] = ["asyncio-executor", "asyncio-reactor"];
+
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+pub(crate) fn read_toml(path: &Path) -> Table {
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.parse()
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The crates of the workspace, by the name of their folder, which is also theirs.
+pub(crate) fn crates() -> BTreeMap<String, Table> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(workspace().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let manifest = read_toml(&folder.join("Cargo.toml"));
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(
+            manifest["package"]["name"].as_str(),
+            Some(name.as_str()),
+            "a crate has the name of its folder"
+        );
+        found.insert(name, manifest);
+    }
+    found
+}
+
+/// The names in every table called one of `kinds`, those of `[target.….dependencies]` included. A renamed dependency
+/// counts under its real name.
+fn dependencies(manifest: &Table, kinds: &[&str]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let targets = manifest.get("target").and_then(Value::as_table);
+    let tables = targets.into_iter().flat_map(Table::values);
+    for table in tables.filter_map(Value::as_table).chain([manifest]) {
+        for kind in kinds {
+            let Some(entries) = table.get(*kind).and_then(Value::as_table) else {
+                continue;
+            };
+            for (key, value) in entries {
+                let renamed = value.get("package").and_then(Value::as_str);
+                found.insert(renamed.unwrap_or(key).to_owned());
+            }
+        }
+    }
+    found
+}
+
+const SHIPPED: [&str; 2] = ["dependencies", "build-dependencies"];
+
+#[test]
+fn no_crate_uses_another_against_the_arrows() {
+    let crates = crates();
+    for (name, manifest) in &crates {
+        let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| known == name) else {
+            panic!(
+                "`{name}` has no place in the layers: give it one in `ARROWS` and in docs/architecture.md"
+            )
+        };
+        for used in dependencies(manifest, &SHIPPED) {
+            assert!(
+                !crates.contains_key(&used) || allowed.contains(&used.as_str()),
+                "`{name}` must not use `{used}`; it may use {allowed:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_below_uses_the_facade_not_even_in_tests() {
+    for (name, manifest) in crates() {
+        let all = dependencies(
+            &manifest,
+            &["dependencies", "build-dependencies", "dev-dependencies"],
+        );
+        assert!(
+            !all.contains("asyncio"),
+            "`{name}` uses the facade: only examples, tests and bench may"
+        );
+    }
+}
+
+#[test]
+fn each_foreign_foundation_is_named_where_it_belongs_and_nowhere_else() {
+    for (name, manifest) in crates() {
+        let used = dependencies(&manifest, &SHIPPED);
+        for (foundation, owners) in FOUNDATIONS {
+            assert!(
+                !used.contains(*foundation) || owners.contains(&name.as_str()),
+                "`{name}` names `{foundation}`, which belongs to {owners:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn tokio_is_nowhere_not_even_behind_another_crate() {
+    let lock = read_toml(&workspace().join("Cargo.lock"));
+    let packages = lock["package"].as_array().unwrap();
+    let tokio: Vec<&str> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .filter(|name| *name == "tokio" || name.starts_with("tokio-"))
+        .collect();
+    assert!(
+        tokio.is_empty(),
+        "Cargo.lock has {tokio:?}; `cargo tree -i tokio` says why"
+    );
+}
+
+#[test]
+fn every_crate_but_two_forbids_unsafe_code() {
+    for name in crates().into_keys() {
+        let source = fs::read_to_string(source_folder(&name).join("lib.rs")).unwrap();
+        let forbids = source
+            .lines()
+            .any(|line| line.trim() == "#![forbid(unsafe_code)]");
+        assert!(
+            forbids || MAY_BE_UNSAFE.contains(&name.as_str()),
+            "`{name}` must open with `#![forbid(unsafe_code)]`"
+        );
+    }
+}
+
+pub(crate) fn source_folder(name: &str) -> PathBuf {
+    workspace().join("crates").join(name).join("src")
+}
+
+/// Every Rust file below a folder.
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn the_facade_only_re_exports() {
+    const DEFINITIONS: [&str; 11] = [
+        "struct ",
+        "enum ",
+        "union ",
+        "trait ",
+        "type ",
+        "fn ",
+        "impl ",
+        "impl<",
+        "static ",
+        "const ",
+        "macro_rules!",
+    ];
+    for path in rust_files(&source_folder("asyncio")) {
+        let source = fs::read_to_string(&path).unwrap();
+        for (at, line) in source.lines().enumerate() {
+            let code = line.trim_start();
+            let code = code
+                .strip_prefix("pub(crate) ")
+                .or(code.strip_prefix("pub "))
+                .unwrap_or(code);
+            let code = code.strip_prefix("async ").unwrap_or(code);
+            assert!(
+                !DEFINITIONS.iter().any(|word| code.starts_with(word)),
+                "{}:{}: the facade defines nothing: {line}",
+                path.display(),
+                at + 1
+            );
+        }
+    }
+}

@@ -176,7 +176,14 @@ fn sleep_of_no_length_yields_exactly_one_turn_and_touches_no_timer() {
             trace.log(format!("slept {delay}"));
         }
     });
-    assert_eq!(trace, ["other: 1", "slept 0", "other: 2", "slept -5"]);
+    assert_eq!(
+        trace,
+        [
+            "other: 1", // each sleep is one turn of the others
+            "slept 0", "other: 2", "slept -5",
+            "other: 3", // the run ends a turn after its future did, as in Python
+        ]
+    );
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-use crate::local::{Entry, Local};
+use crate::local::Local;
+use crate::run_queue::Entry;
 
 /// What the ready queue knows of a callback.
 pub(crate) trait Call {

@@ -95,7 +95,7 @@ pub fn all_tasks() -> Vec<TaskRef> {
 pub fn cancelling() -> u32 {
     Local::current()
         .and_then(Local::current_meta)
-        .map_or(0, |meta| meta.cancelling.get())
+        .map_or(0, |meta| meta.cancelling())
 }
 
 /// Takes one request to the current task back (S56); returns how many are left.

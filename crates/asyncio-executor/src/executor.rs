@@ -5,13 +5,15 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
+use std::task::Waker;
 use std::thread::{self, Thread};
 
 use crate::callback::{self, Handle};
 use crate::cancel::TaskError;
-use crate::exception::ExceptionHandler;
-use crate::local::{Entered, Entry, Local};
+use crate::exception::{ExceptionContext, ExceptionHandler};
+use crate::local::{Entered, Local};
 use crate::meta::flag;
+use crate::run_queue::Entry;
 use crate::shared::Remote;
 use crate::stats::Stats;
 use crate::task::{Task, spawn};
@@ -98,23 +100,34 @@ impl Executor {
         call_soon_on(&self.local, callback, Location::caller())
     }
 
+    /// Queues a wake: the waker is woken when its turn comes, as a callback would be, without the callback (S19).
+    pub fn wake_soon(&self, waker: Waker) {
+        if !self.local.closing.get() {
+            self.local.push(Entry::Wake(waker));
+        }
+    }
+
     /// How many entries are ready to run.
+    #[inline]
     pub fn ready_len(&self) -> usize {
         self.local.ready_len()
     }
 
     /// Whether another thread has announced something. One relaxed load.
+    #[inline]
     pub fn foreign_announced(&self) -> bool {
         self.local.foreign_announced()
     }
 
     /// Moves what other threads sent into the ready queue; returns how much.
+    #[inline]
     pub fn take_foreign(&self) -> usize {
         self.local.take_foreign()
     }
 
     /// Runs exactly what is ready now; what becomes ready meanwhile waits for the next call (S2). Returns how many
     /// entries ran. Enters the executor if it is not the one entered.
+    #[inline]
     pub fn run_ready(&self) -> usize {
         if !self.local.is_entered() {
             // A step finds its executor through the thread's current one: with none, or with another, it would take
@@ -221,6 +234,15 @@ impl Executor {
                 local.current_meta().is_none() && !local.is_running(),
                 "an executor cannot be closed by one of its own tasks or callbacks: return from the run first"
             );
+            // S36: Python's report for a pending task that goes, made at the one place where ours go.
+            for task in self.all_tasks() {
+                local.report(ExceptionContext {
+                    message: "a task was destroyed but it is pending".to_owned(),
+                    exception: None,
+                    task: Some(task.info()),
+                    scheduled_at: None,
+                });
+            }
             self.closed.set(true);
             local.closing.set(true);
             // SAFETY: the bias, which `Local` gives up when it is dropped.

@@ -44,6 +44,7 @@ impl<T> Injector<T> {
     }
 
     /// Whether a push has been announced. One relaxed load: the loop asks every turn.
+    #[inline]
     pub(crate) fn announced(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }

@@ -1,7 +1,6 @@
 //! The loop's own half of an executor: the ready queue, the list of living tasks, what runs now.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
@@ -13,6 +12,7 @@ use async_task::Runnable;
 use crate::callback::Call;
 use crate::exception::{ExceptionContext, ExceptionHandler};
 use crate::meta::Meta;
+use crate::run_queue::{Entry, RunQueue};
 use crate::shared::{Foreign, Shared};
 use crate::stats::Stats;
 
@@ -21,17 +21,11 @@ thread_local! {
     static CURRENT: Cell<*const Local> = const { Cell::new(ptr::null()) };
 }
 
-/// One place in the ready queue (S1: one queue for task steps and callbacks).
-pub(crate) enum Entry {
-    Task(Runnable<Meta>),
-    Call(Rc<dyn Call>),
-}
-
 pub(crate) struct Local {
     pub(crate) shared: NonNull<Shared>,
     /// Metadata this loop answers for: spawned, and not yet dropped on the loop. See `shared.rs`.
     live_metas: Cell<usize>,
-    ready: UnsafeCell<VecDeque<Entry>>,
+    ready: UnsafeCell<RunQueue>,
     /// Living tasks, oldest first.
     first: Cell<*const Meta>,
     last: Cell<*const Meta>,
@@ -63,7 +57,7 @@ impl Local {
         Rc::new(Local {
             shared: Shared::new(pender),
             live_metas: Cell::new(0),
-            ready: UnsafeCell::new(VecDeque::new()),
+            ready: UnsafeCell::new(RunQueue::default()),
             first: Cell::new(ptr::null()),
             last: Cell::new(ptr::null()),
             living: Cell::new(0),
@@ -114,31 +108,39 @@ impl Local {
     // --- the ready queue ---
 
     #[inline]
-    fn with_ready<R>(&self, f: impl FnOnce(&mut VecDeque<Entry>) -> R) -> R {
+    fn with_ready<R>(&self, f: impl FnOnce(&mut RunQueue) -> R) -> R {
         // SAFETY: loop thread only (`Local` is `!Send`), and the closures passed (all in this file) run no code but
-        // the deque's own, so the exclusive borrow is unique.
+        // the queue's own, so the exclusive borrow is unique.
         unsafe { f(&mut *self.ready.get()) }
     }
 
     #[inline]
     pub(crate) fn push(&self, entry: Entry) {
-        self.with_ready(|ready| ready.push_back(entry));
+        self.with_ready(|ready| ready.push(entry));
     }
 
+    #[inline]
+    pub(crate) fn push_task(&self, runnable: Runnable<Meta>) {
+        self.with_ready(|ready| ready.push_task(runnable));
+    }
+
+    #[inline]
     pub(crate) fn ready_len(&self) -> usize {
         self.with_ready(|ready| ready.len())
     }
 
-    /// Runs up to `limit` entries, oldest first.
+    /// Runs up to `limit` entries, oldest first. The executor is entered: a step looks for it there.
     pub(crate) fn run(&self, limit: usize) -> usize {
+        debug_assert!(self.is_entered());
+        let _restore = self.keep_current();
         let mut polls = 0;
         let mut callbacks = 0;
         while polls + callbacks < limit {
-            match self.with_ready(VecDeque::pop_front) {
+            match self.with_ready(RunQueue::pop) {
                 Some(Entry::Task(runnable)) => {
                     polls += 1;
                     self.current.set(runnable.metadata());
-                    // Does not unwind: the root future catches the body's panics and drops the body itself.
+                    // Should not unwind: the root future catches the panics of the body and of its destructor.
                     runnable.run();
                 }
                 Some(Entry::Call(call)) => {
@@ -146,11 +148,15 @@ impl Local {
                     self.current.set(ptr::null());
                     self.call(call);
                 }
+                Some(Entry::Wake(waker)) => {
+                    callbacks += 1;
+                    self.current.set(ptr::null());
+                    self.wake(waker);
+                }
                 None => break,
             }
         }
-        // Not after each step: between steps nothing but this loop runs, and it does not look.
-        self.current.set(ptr::null());
+        self.with_ready(|ready| ready.turn_used(polls + callbacks));
         self.polls.set(self.polls.get() + polls as u64);
         self.callbacks.set(self.callbacks.get() + callbacks as u64);
         polls + callbacks
@@ -184,13 +190,15 @@ impl Local {
     /// Steps every queued task, which its `CLOSING` flag makes drop its future, and drops callbacks unrun.
     pub(crate) fn run_closing(&self) -> usize {
         let mut ran = 0;
-        while let Some(entry) = self.with_ready(VecDeque::pop_front) {
+        while let Some(entry) = self.with_ready(RunQueue::pop) {
             match entry {
                 Entry::Task(runnable) => {
                     runnable.metadata().set(crate::meta::flag::CLOSING);
                     self.step(runnable);
                     ran += 1;
                 }
+                // Whoever waits for it is ended from the list of the living.
+                Entry::Wake(waker) => drop(waker),
                 Entry::Call(call) => {
                     // A destructor that panics must not keep the others from being dropped.
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.cancel())) {
@@ -215,11 +223,41 @@ impl Local {
     /// One step of one task, possibly within a step of another.
     pub(crate) fn step(&self, runnable: Runnable<Meta>) {
         self.polls.set(self.polls.get() + 1);
-        let former = self.current.replace(runnable.metadata());
-        let former_waker = self.current_waker.replace(ptr::null());
+        let _restore = self.keep_current();
+        self.current.set(runnable.metadata());
         runnable.run();
-        self.current.set(former);
-        self.current_waker.set(former_waker);
+    }
+
+    /// Notes that entries are run, and which task this happens in; undone when the guard goes, also by a panic: a
+    /// pointer left behind would dangle.
+    ///
+    /// Once for many steps: between them nothing but this loop runs, and it does not look.
+    fn keep_current(&self) -> Running<'_> {
+        Running {
+            local: self,
+            running: self.running.replace(true),
+            task: self.current.get(),
+            waker: self.current_waker.get(),
+        }
+    }
+
+    /// The task being stepped has ended. From here on its metadata may be freed before the step is over, and code of
+    /// a user's (a waker, the destructor of an output) may still run in it.
+    #[inline]
+    pub(crate) fn leave_task(&self) {
+        self.current.set(ptr::null());
+    }
+
+    fn wake(&self, waker: Waker) {
+        // Ours do not panic; one of somebody else's combinator may.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            self.report(ExceptionContext::panic(
+                "panic in a waker",
+                panic,
+                None,
+                None,
+            ));
+        }
     }
 
     fn call(&self, call: Rc<dyn Call>) {
@@ -235,17 +273,25 @@ impl Local {
     }
 
     /// Takes foreign wakes and calls over into the ready queue.
+    #[inline]
     pub(crate) fn take_foreign(&self) -> usize {
+        if self.foreign_announced() {
+            self.take_announced()
+        } else {
+            0
+        }
+    }
+
+    #[cold]
+    fn take_announced(&self) -> usize {
         // SAFETY: the loop's bias keeps `Shared` alive.
         let shared = unsafe { self.shared.as_ref() };
-        if !shared.injector.announced() {
-            return 0;
-        }
         let taken = shared.injector.take(|item| self.push_foreign(item));
         self.foreign.set(self.foreign.get() + taken as u64);
         taken
     }
 
+    #[inline]
     pub(crate) fn foreign_announced(&self) -> bool {
         // SAFETY: as in `take_foreign`.
         unsafe { self.shared.as_ref() }.injector.announced()
@@ -326,12 +372,10 @@ impl Local {
     /// Such a task is in the ready queue and nowhere else.
     pub(crate) fn give_wakers_to_new_tasks(&self) {
         self.with_ready(|ready| {
-            for entry in ready.iter() {
-                if let Entry::Task(runnable) = entry {
-                    let meta = runnable.metadata();
-                    if !meta.is_done() && !meta.has_waker() {
-                        meta.keep_waker(runnable.waker());
-                    }
+            for runnable in ready.tasks() {
+                let meta = runnable.metadata();
+                if !meta.is_done() && !meta.has_waker() {
+                    meta.keep_waker(runnable.waker());
                 }
             }
         });
@@ -423,39 +467,19 @@ impl Drop for Local {
     }
 }
 
-/// Puts the former task and waker back when a step is over.
-struct RestoreCurrent<'a> {
+/// Puts back what was current before some entries were run.
+struct Running<'a> {
     local: &'a Local,
+    running: bool,
     task: *const Meta,
     waker: *const Waker,
 }
 
-impl Drop for RestoreCurrent<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.local.current.set(self.task);
-        self.local.current_waker.set(self.waker);
-    }
-}
-
-/// Notes for the length of a call that entries are being run.
-struct Running<'a> {
-    local: &'a Local,
-    former: bool,
-}
-
-impl Running<'_> {
-    fn new(local: &Local) -> Running<'_> {
-        Running {
-            local,
-            former: local.running.replace(true),
-        }
-    }
-}
-
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.local.running.set(self.former);
+        self.local.running.set(self.running);
+        self.local.current.set(self.task);
+        self.local.current_waker.set(self.waker);
     }
 }
 
@@ -466,7 +490,7 @@ pub(crate) fn schedule(runnable: Runnable<Meta>) {
     match Local::of(shared) {
         Some(local) => {
             local.count_wake();
-            local.push(Entry::Task(runnable));
+            local.push_task(runnable);
         }
         // SAFETY: `shared` is the runnable's own.
         None => unsafe { Shared::send_home(shared, runnable) },

@@ -5,7 +5,7 @@
 //! may drop later, together with the last waker, is plain data.
 
 use std::cell::{Cell, UnsafeCell};
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::task::Waker;
@@ -13,10 +13,12 @@ use std::task::Waker;
 use crate::callback::Call;
 use crate::cancel::CancelledError;
 use crate::cancel::scopes::Scopes;
+use crate::exception::ExceptionContext;
 use crate::local::Local;
+use crate::place::Place;
 use crate::shared::Shared;
 
-/// Bits of [`Meta::flags`]. `DONE` excludes all the others but the three outcomes and `DETACHED`.
+/// Bits of [`Meta::flags`], sixteen at most. `DONE` excludes all the others but the three outcomes and `DETACHED`.
 pub(crate) mod flag {
     /// The future has returned or was dropped; the outcome is in the task's cell.
     pub(crate) const DONE: u32 = 1 << 0;
@@ -41,28 +43,29 @@ pub(crate) mod flag {
     pub(crate) const FORWARDED: u32 = 1 << 9;
     /// The task's own waker is kept in its metadata: it has suspended before, or somebody asked for a reference.
     pub(crate) const HAS_WAKER: u32 = 1 << 10;
+    /// A request is on its way through this task to what it awaits; ends the way where tasks await each other.
+    pub(crate) const ASKING: u32 = 1 << 11;
 
     /// What must be looked at before the body is polled.
-    pub(crate) const BEFORE_POLL: u32 = ASKED | CLOSING | FORWARDED;
+    pub(crate) const BEFORE_POLL: u32 = ASKED | CLOSING;
     /// What must be looked at when the body returned `Pending`.
-    pub(crate) const AT_PENDING: u32 = MARKED | RAISED;
+    pub(crate) const AT_PENDING: u32 = MARKED | RAISED | FORWARDED;
 }
 
 pub(crate) struct Meta {
     pub(crate) shared: NonNull<Shared>,
-    pub(crate) location: &'static Location<'static>,
-    pub(crate) id: u64,
-    /// Id of the task that spawned this one; 0 for none.
-    pub(crate) parent: u64,
+    /// From the top: number (40 bits), requests not taken back (8 bits), flags (16 bits).
+    word: Cell<u64>,
+    /// Where it was spawned, unless `extra` has it.
+    place: Place,
+    /// How much smaller the parent's number is; 0 for no parent, `u32::MAX` if `extra` has it.
+    parent: u32,
     /// Neighbours in the loop's list of living tasks, in order of creation.
     pub(crate) previous: Cell<*const Meta>,
     pub(crate) next: Cell<*const Meta>,
     /// The task's claim on itself, from its first suspension to its end: keeps it alive while nobody else does
     /// (S36) and lets a request wake it. A task that ends in its first step never pays for it.
     waker: UnsafeCell<Option<Waker>>,
-    /// Requests for cancellation not taken back (`cancelling()`).
-    pub(crate) cancelling: Cell<u32>,
-    pub(crate) flags: Cell<u32>,
     /// What few tasks use; allocated when used.
     extra: UnsafeCell<Option<Box<Extra>>>,
 }
@@ -76,7 +79,16 @@ pub(crate) struct Extra {
     pub(crate) scopes: Option<Rc<Scopes>>,
     pub(crate) done: Vec<(u64, Rc<dyn Call>)>,
     next_callback: u64,
+    /// What did not fit in its short form.
+    location: Option<&'static Location<'static>>,
+    parent: Option<u64>,
 }
+
+const FLAG_BITS: u32 = 16;
+const FLAGS: u64 = (1 << FLAG_BITS) - 1;
+const ONE_REQUEST: u64 = 1 << FLAG_BITS;
+const REQUESTS: u64 = 0xff << FLAG_BITS;
+const ID_SHIFT: u32 = FLAG_BITS + 8;
 
 // SAFETY: a `Meta` is reachable from foreign threads through `Runnable<Meta>` and wakers. These read `shared` only
 // (immutable, itself thread-safe) and may drop the `Meta`. Everything else is touched on the loop's thread only:
@@ -87,39 +99,106 @@ unsafe impl Send for Meta {}
 unsafe impl Sync for Meta {}
 
 impl Meta {
+    #[inline]
     pub(crate) fn new(
         shared: NonNull<Shared>,
         location: &'static Location<'static>,
         id: u64,
         parent: u64,
     ) -> Meta {
-        Meta {
+        let place = Place::new(location);
+        let distance = if parent == 0 {
+            0
+        } else {
+            id.wrapping_sub(parent)
+        };
+        let meta = Meta {
             shared,
-            location,
-            id,
-            parent,
+            word: Cell::new(id << ID_SHIFT),
+            place,
+            parent: u32::try_from(distance).unwrap_or(u32::MAX),
             previous: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
             waker: UnsafeCell::new(None),
-            cancelling: Cell::new(0),
-            flags: Cell::new(0),
             extra: UnsafeCell::new(None),
+        };
+        if place.is_too_far() || meta.parent == u32::MAX {
+            meta.keep_long(location, parent);
         }
+        meta
+    }
+
+    #[cold]
+    fn keep_long(&self, location: &'static Location<'static>, parent: u64) {
+        self.with_new_extra(|extra| {
+            extra.location = Some(location);
+            extra.parent = Some(parent);
+        });
+    }
+
+    /// Its number, unique in the process until 2^40 tasks were made.
+    pub(crate) fn id(&self) -> u64 {
+        self.word.get() >> ID_SHIFT
+    }
+
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.place
+            .location()
+            .or_else(|| self.with_extra(|extra| extra.location).flatten())
+            .unwrap_or(Location::caller())
+    }
+
+    /// The number of the task that spawned it.
+    pub(crate) fn parent(&self) -> Option<u64> {
+        match self.parent {
+            0 => None,
+            u32::MAX => self.with_extra(|extra| extra.parent).flatten(),
+            distance => Some(self.id().wrapping_sub(u64::from(distance))),
+        }
+    }
+
+    /// Requests for cancellation not taken back; counted up to 255.
+    #[inline]
+    pub(crate) fn cancelling(&self) -> u32 {
+        ((self.word.get() & REQUESTS) >> FLAG_BITS) as u32
+    }
+
+    pub(crate) fn count_request(&self) {
+        if self.word.get() & REQUESTS != REQUESTS {
+            self.word.set(self.word.get() + ONE_REQUEST);
+        }
+    }
+
+    pub(crate) fn uncount_request(&self) -> u32 {
+        if self.word.get() & REQUESTS != 0 {
+            self.word.set(self.word.get() - ONE_REQUEST);
+        }
+        self.cancelling()
+    }
+
+    #[inline]
+    pub(crate) fn flags(&self) -> u32 {
+        (self.word.get() & FLAGS) as u32
+    }
+
+    #[inline]
+    pub(crate) fn set_flags(&self, flags: u32) {
+        self.word.set(self.word.get() & !FLAGS | u64::from(flags));
     }
 
     #[inline]
     pub(crate) fn has(&self, bits: u32) -> bool {
-        self.flags.get() & bits != 0
+        self.word.get() & u64::from(bits) != 0
     }
 
     #[inline]
     pub(crate) fn set(&self, bits: u32) {
-        self.flags.set(self.flags.get() | bits);
+        self.word.set(self.word.get() | u64::from(bits));
     }
 
     #[inline]
     pub(crate) fn unset(&self, bits: u32) {
-        self.flags.set(self.flags.get() & !bits);
+        self.word.set(self.word.get() & !u64::from(bits));
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -170,7 +249,7 @@ impl Meta {
     pub(crate) fn name(&self) -> String {
         self.with_extra(|extra| extra.name.as_deref().map(str::to_owned))
             .flatten()
-            .unwrap_or_else(|| format!("Task-{}", self.id))
+            .unwrap_or_else(|| format!("Task-{}", self.id()))
     }
 
     pub(crate) fn set_name(&self, name: &str) {
@@ -238,7 +317,16 @@ impl Meta {
             })
             .unwrap_or_default();
         if let Some(scopes) = scopes {
-            scopes.task_ended();
+            // Scopes are left only where somebody keeps them; what their hooks and wakers do when dropped must not keep
+            // the callbacks below from being queued.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scopes.task_ended())) {
+                crate::report(ExceptionContext::panic(
+                    "panic in the destructor of something a task awaited",
+                    panic,
+                    Some(self.location()),
+                    None,
+                ));
+            }
         }
         drop(cancel);
         for (_, callback) in done {

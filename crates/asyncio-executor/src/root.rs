@@ -9,8 +9,9 @@ use pin_project_lite::pin_project;
 
 use crate::cancel::{CancelledError, PanicPayload, TaskError};
 use crate::exception::ExceptionContext;
-use crate::local::{Entry, Local};
+use crate::local::Local;
 use crate::meta::{Meta, flag};
+use crate::run_queue::Entry;
 use crate::task::TaskInfo;
 
 /// What a task leaves behind. The error is boxed so that a task's cell is not larger than its future needs.
@@ -50,12 +51,15 @@ impl<F: Future> Future for Root<F> {
             Ok(Some(Poll::Ready(value))) => Poll::Ready(end(local, meta, body, Ok(value))),
             Ok(_) => {
                 // One look for the usual case: suspended before, and nobody wants anything.
-                if meta.flags.get() & (flag::AT_PENDING | flag::HAS_WAKER) != flag::HAS_WAKER {
-                    if meta.has(flag::AT_PENDING) {
-                        let error = at_pending(meta);
+                if meta.flags() & (flag::AT_PENDING | flag::HAS_WAKER) != flag::HAS_WAKER {
+                    if meta.has(flag::AT_PENDING)
+                        && let Some(error) = at_pending(local, meta)
+                    {
                         return Poll::Ready(end(local, meta, body, cancelled(error)));
                     }
-                    meta.keep_waker(cx.waker().clone());
+                    if !meta.has_waker() {
+                        meta.keep_waker(cx.waker().clone());
+                    }
                 }
                 Poll::Pending
             }
@@ -89,19 +93,6 @@ fn before_poll(meta: &Meta) -> Option<CancelledError> {
     if meta.has(flag::CLOSING) {
         return Some(CancelledError::new());
     }
-    if meta.has(flag::FORWARDED) {
-        match meta
-            .existing_scopes()
-            .map(|scopes| scopes.revive_forwarded())
-        {
-            Some(Revived::Settled(error)) => {
-                meta.set(flag::MARKED);
-                meta.with_new_extra(|extra| extra.cancel = Some(error));
-            }
-            Some(Revived::Waiting) => {}
-            Some(Revived::Nothing) | None => meta.unset(flag::FORWARDED),
-        }
-    }
     if meta.has(flag::ASKED) {
         meta.unset(flag::MARKED | flag::ASKED);
         return Some(taken(meta));
@@ -111,9 +102,22 @@ fn before_poll(meta: &Meta) -> Option<CancelledError> {
 
 /// A request or a raise that nothing inside took: the task itself takes it (S50).
 #[cold]
-fn at_pending(meta: &Meta) -> CancelledError {
-    meta.unset(flag::AT_PENDING);
-    taken(meta)
+fn at_pending(local: &Local, meta: &Meta) -> Option<CancelledError> {
+    if meta.has(flag::MARKED | flag::RAISED) {
+        meta.unset(flag::MARKED | flag::RAISED);
+        return Some(taken(meta));
+    }
+    let scopes = meta.existing_scopes()?;
+    // Asks hooks, which may be a user's code.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scopes.revive_forwarded())) {
+        local.report(ExceptionContext::panic(
+            "panic in `Forward::is_settled`",
+            panic,
+            None,
+            Some(TaskInfo::of(meta)),
+        ));
+    }
+    None
 }
 
 fn taken(meta: &Meta) -> CancelledError {
@@ -130,15 +134,15 @@ fn end<F: Future>(
     mut body: Pin<&mut Option<F>>,
     mut outcome: Outcome<F::Output>,
 ) -> Outcome<F::Output> {
+    let requested = meta.has(flag::MARKED);
     // async-task would abort the process if this destructor panicked; here that is the task's own outcome.
     if !std::mem::needs_drop::<F>() {
         body.set(None);
     } else if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body.set(None))) {
         outcome = Err(Box::new(TaskError::Panicked(PanicPayload::new(panic))));
     }
-    if meta.has(flag::MARKED) && outcome.is_ok() {
+    if requested && outcome.is_ok() {
         // S52: a request came and the body returned without suspending again.
-        meta.unset(flag::MARKED);
         outcome = cancelled(taken(meta));
     }
     let how = match &outcome {
@@ -146,9 +150,10 @@ fn end<F: Future>(
         Err(error) if error.is_cancelled() => flag::DONE | flag::CANCELLED,
         Err(_) => flag::DONE | flag::PANICKED,
     };
-    meta.flags
-        .set((meta.flags.get() & (flag::DETACHED | flag::HAS_WAKER)) | how);
+    meta.set_flags((meta.flags() & (flag::DETACHED | flag::HAS_WAKER)) | how);
     local.unlink(meta);
+    // From here on no scope may take a place in this task, and nobody may find it as the current one.
+    local.leave_task();
     // S24: callbacks go through the queue, in the order of registration.
     meta.retire(|callback| local.push(Entry::Call(callback)));
     if meta.has(flag::DETACHED)
@@ -157,7 +162,29 @@ fn end<F: Future>(
     {
         report_unseen(local, meta, error);
     }
+    if meta.has(flag::DETACHED)
+        && match &outcome {
+            Ok(_) => std::mem::needs_drop::<F::Output>(),
+            Err(error) => error.is_panic(),
+        }
+    {
+        outcome = drop_unseen(local, meta, outcome);
+    }
     outcome
+}
+
+/// Drops an outcome nobody can take: async-task would, too, but abort the process if that panicked.
+#[cold]
+fn drop_unseen<T>(local: &Local, meta: &Meta, outcome: Outcome<T>) -> Outcome<T> {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(outcome))) {
+        local.report(ExceptionContext::panic(
+            "panic in the destructor of a task's outcome",
+            panic,
+            None,
+            Some(TaskInfo::of(meta)),
+        ));
+    }
+    cancelled(CancelledError::new())
 }
 
 /// Tells the exception handler of a panic nobody looked at or can look at any more.
@@ -169,14 +196,4 @@ pub(crate) fn report_unseen(local: &Local, meta: &Meta, error: &TaskError) {
         task: Some(TaskInfo::of(meta)),
         scheduled_at: None,
     });
-}
-
-/// What became of the requests passed on.
-pub(crate) enum Revived {
-    /// None is out.
-    Nothing,
-    /// What they were passed to is not settled yet.
-    Waiting,
-    /// One is settled; this was the request.
-    Settled(CancelledError),
 }

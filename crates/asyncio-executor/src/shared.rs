@@ -5,9 +5,9 @@
 //! loop counts its metadata in a plain cell (`Local::live_metas`), and only metadata that is dropped elsewhere
 //! touches the atomic (see Choi, Shull and Torrellas, "Biased Reference Counting", 2018).
 //!
-//! `refs` = BIAS while the loop lives, + 1 per `Remote` handle or push in flight, - 1 per metadata dropped away from
+//! [`Refs`] = BIAS while the loop lives, + 1 per `Remote` handle or push in flight, - 1 per metadata dropped away from
 //! its loop. When the loop goes it trades BIAS for the number of metadata it still has outstanding, so that from then
-//! on `refs` is the number of those who may still look, and who brings it to zero frees.
+//! on it is the number of those who may still look, and who brings it to zero frees.
 
 use std::fmt;
 use std::ptr::NonNull;
@@ -20,6 +20,34 @@ use crate::sync::{AtomicIsize, Ordering};
 
 const BIAS: isize = isize::MAX / 2;
 
+/// The biased count by itself. Who is told that it was the last frees.
+struct Refs(AtomicIsize);
+
+impl Refs {
+    /// With nothing but the loop's bias.
+    fn new() -> Refs {
+        Refs(AtomicIsize::new(BIAS))
+    }
+
+    fn retain(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// AcqRel: whatever the others did comes before what the last one does.
+    #[must_use]
+    fn release(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// The loop goes: what is left of its bias is what it still has outstanding.
+    #[must_use]
+    fn abandon(&self, outstanding: usize) -> bool {
+        // A number of live allocations always fits an isize.
+        let owed = BIAS - isize::try_from(outstanding).unwrap_or(BIAS);
+        self.0.fetch_sub(owed, Ordering::AcqRel) == owed
+    }
+}
+
 /// What can come from another thread.
 pub(crate) enum Foreign {
     Wake(Runnable<Meta>),
@@ -28,21 +56,21 @@ pub(crate) enum Foreign {
 
 pub(crate) struct Shared {
     pub(crate) injector: Injector<Foreign>,
-    refs: AtomicIsize,
+    refs: Refs,
 }
 
 impl Shared {
     pub(crate) fn new(pender: Box<dyn Fn() + Send + Sync>) -> NonNull<Shared> {
         let shared = Box::new(Shared {
             injector: Injector::new(pender),
-            refs: AtomicIsize::new(BIAS),
+            refs: Refs::new(),
         });
         NonNull::from(Box::leak(shared))
     }
 
     /// One more who may look.
     fn retain(&self) {
-        self.refs.fetch_add(1, Ordering::Relaxed);
+        self.refs.retain();
     }
 
     /// One fewer who may look, or one metadata dropped away from the loop.
@@ -52,9 +80,9 @@ impl Shared {
     /// The caller owned one count of `this` and does not use the pointer afterwards.
     pub(crate) unsafe fn release(this: NonNull<Shared>) {
         // SAFETY: the count the caller owns keeps the allocation alive up to this subtraction.
-        let before = unsafe { this.as_ref() }.refs.fetch_sub(1, Ordering::AcqRel);
-        if before == 1 {
-            // SAFETY: nobody is left (AcqRel orders every other release before this), and `new` boxed it.
+        let last = unsafe { this.as_ref() }.refs.release();
+        if last {
+            // SAFETY: nobody is left, and `new` boxed it.
             drop(unsafe { Box::from_raw(this.as_ptr()) });
         }
     }
@@ -65,13 +93,9 @@ impl Shared {
     ///
     /// Called once, by the owner of the bias, with the number of metadata whose drop it has not counted itself.
     pub(crate) unsafe fn abandon(this: NonNull<Shared>, outstanding: usize) {
-        // A number of live allocations always fits an isize.
-        let owed = BIAS - isize::try_from(outstanding).unwrap_or(BIAS);
         // SAFETY: the bias keeps the allocation alive up to this subtraction.
-        let before = unsafe { this.as_ref() }
-            .refs
-            .fetch_sub(owed, Ordering::AcqRel);
-        if before == owed {
+        let last = unsafe { this.as_ref() }.refs.abandon(outstanding);
+        if last {
             // SAFETY: as in `release`.
             drop(unsafe { Box::from_raw(this.as_ptr()) });
         }
@@ -178,3 +202,124 @@ impl fmt::Display for Closed {
 }
 
 impl std::error::Error for Closed {}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Refs;
+
+    #[test]
+    fn without_anything_outstanding_the_loop_is_the_last() {
+        let refs = Refs::new();
+        assert!(refs.abandon(0));
+    }
+
+    #[test]
+    fn metadata_dropped_away_before_and_after_the_loop_goes_balances() {
+        let refs = Refs::new();
+        // Of three one is dropped elsewhere while the loop lives, and still counted by it.
+        assert!(!refs.release());
+        assert!(!refs.abandon(3));
+        assert!(!refs.release());
+        assert!(refs.release());
+    }
+
+    #[test]
+    fn a_remote_outlives_the_loop() {
+        let refs = Refs::new();
+        refs.retain();
+        assert!(!refs.abandon(0));
+        refs.retain();
+        assert!(!refs.release());
+        assert!(refs.release());
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+
+    use super::Refs;
+
+    /// What the count guards: looking at it while owning a count and freeing it as the last must never race.
+    struct Guarded {
+        refs: Refs,
+        memory: UnsafeCell<bool>,
+    }
+
+    impl Guarded {
+        fn look(&self) {
+            self.memory.with(|freed| {
+                // SAFETY: the caller owns a count; loom checks that nobody writes meanwhile.
+                assert!(!unsafe { *freed });
+            });
+        }
+
+        fn free_if(&self, last: bool) -> usize {
+            if last {
+                self.memory.with_mut(|freed| {
+                    // SAFETY: the last one; loom checks that nobody else looks.
+                    assert!(!unsafe { std::mem::replace(&mut *freed, true) });
+                });
+            }
+            usize::from(last)
+        }
+    }
+
+    /// Three metadata: the loop drops one itself, another thread two, one of them through a push in flight.
+    #[test]
+    fn exactly_the_last_one_frees_whether_the_loop_goes_before_or_after() {
+        loom::model(|| {
+            let shared = Arc::new(Guarded {
+                refs: Refs::new(),
+                memory: UnsafeCell::new(false),
+            });
+            let threads: Vec<_> = [true, false]
+                .into_iter()
+                .map(|pushes| {
+                    let shared = shared.clone();
+                    loom::thread::spawn(move || {
+                        let mut freed = 0;
+                        if pushes {
+                            // `send_home`: its metadata keeps it alive for the retain.
+                            shared.refs.retain();
+                            shared.look();
+                            freed += shared.free_if(shared.refs.release());
+                        }
+                        shared.look();
+                        freed + shared.free_if(shared.refs.release())
+                    })
+                })
+                .collect();
+            // The one dropped at home is not counted here, so two are outstanding.
+            shared.look();
+            let mut freed = shared.free_if(shared.refs.abandon(2));
+            for thread in threads {
+                freed += thread.join().unwrap();
+            }
+            assert_eq!(freed, 1);
+        });
+    }
+
+    /// A `Remote` cloned and dropped elsewhere while the loop goes.
+    #[test]
+    fn remotes_keep_it_for_as_long_as_there_is_one() {
+        loom::model(|| {
+            let shared = Arc::new(Guarded {
+                refs: Refs::new(),
+                memory: UnsafeCell::new(false),
+            });
+            shared.refs.retain();
+            let remote = shared.clone();
+            let thread = loom::thread::spawn(move || {
+                remote.refs.retain();
+                let mut freed = remote.free_if(remote.refs.release());
+                remote.look();
+                freed += remote.free_if(remote.refs.release());
+                freed
+            });
+            let freed = shared.free_if(shared.refs.abandon(0));
+            assert_eq!(freed + thread.join().unwrap(), 1);
+        });
+    }
+}

@@ -14,9 +14,10 @@ use crate::cancel::raise::raise_here;
 use crate::cancel::request;
 use crate::cancel::scopes::ForwardScope;
 use crate::cancel::{CancelledError, TaskError};
-use crate::local::{Entry, Local, schedule};
+use crate::local::{Local, schedule};
 use crate::meta::{Meta, flag};
 use crate::root::{Outcome, Root, report_unseen};
+use crate::run_queue::Entry;
 use crate::task_ref::TaskRef;
 
 /// A task: a future the executor drives, and the right to its outcome; asyncio: `Task`.
@@ -64,7 +65,7 @@ impl<T> Task<T> {
 
     /// How many requests were made and not taken back (S53).
     pub fn cancelling(&self) -> u32 {
-        self.meta().cancelling.get()
+        self.meta().cancelling()
     }
 
     /// Takes one request back and returns how many are left; at 0 a request nobody took yet is withdrawn (S56).
@@ -100,12 +101,12 @@ impl<T> Task<T> {
 
     /// Its number, unique in the process.
     pub fn id(&self) -> u64 {
-        self.meta().id
+        self.meta().id()
     }
 
     /// Where it was spawned.
     pub fn spawn_location(&self) -> &'static Location<'static> {
-        self.meta().location
+        self.meta().location()
     }
 
     /// Runs a callback when the task has ended, through the ready queue, never at once (S24).
@@ -149,7 +150,14 @@ impl<T> Task<T> {
             panic!("`Task` polled after its outcome was taken");
         };
         match Pin::new(raw).poll(cx) {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                if Local::current().is_some_and(|local| local.is_current(self.meta())) {
+                    panic!(
+                        "a task cannot await itself: it would wait for its own end for ever (S39)"
+                    );
+                }
+                Poll::Pending
+            }
             Poll::Ready(outcome) => {
                 // Its output is out; what is left of the cell goes here. Not dropped: that would try to cancel first.
                 if let Some(raw) = self.raw.take() {
@@ -333,7 +341,7 @@ impl<T> Future for JoinRef<'_, T> {
 }
 
 pub(crate) fn add_done_callback(meta: &Meta, callback: impl FnOnce() + 'static) -> u64 {
-    let call = crate::callback::once(callback, meta.location);
+    let call = crate::callback::once(callback, meta.location());
     if !meta.is_done() {
         return meta.add_done_callback(call);
     }
@@ -360,10 +368,10 @@ pub struct TaskInfo {
 impl TaskInfo {
     pub(crate) fn of(meta: &Meta) -> TaskInfo {
         TaskInfo {
-            id: meta.id,
+            id: meta.id(),
             name: meta.name(),
-            spawned_at: meta.location,
-            parent: (meta.parent != 0).then_some(meta.parent),
+            spawned_at: meta.location(),
+            parent: meta.parent(),
         }
     }
 }
@@ -387,7 +395,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let parent = local.current_meta().map_or(0, |meta| meta.id);
+    let parent = local.current_meta().map_or(0, Meta::id);
     let meta = Meta::new(local.shared, location, local.next_id(), parent);
     local.count_new_meta();
     // SAFETY:
@@ -407,7 +415,7 @@ where
         runnable.metadata().set(flag::CLOSING);
         local.step(runnable);
     } else {
-        local.push(Entry::Task(runnable));
+        local.push_task(runnable);
     }
     Task {
         raw: Some(raw),

@@ -77,7 +77,7 @@ impl TaskRef {
 
     /// How many requests were made and not taken back.
     pub fn cancelling(&self) -> u32 {
-        self.meta().cancelling.get()
+        self.meta().cancelling()
     }
 
     /// Takes one request back, see [`Task::uncancel`](crate::Task::uncancel).
@@ -107,17 +107,17 @@ impl TaskRef {
 
     /// Its number, unique in the process.
     pub fn id(&self) -> u64 {
-        self.meta().id
+        self.meta().id()
     }
 
     /// The number of the task that spawned it.
     pub fn parent_id(&self) -> Option<u64> {
-        TaskInfo::of(self.meta()).parent
+        self.meta().parent()
     }
 
     /// Where it was spawned.
     pub fn spawn_location(&self) -> &'static Location<'static> {
-        self.meta().location
+        self.meta().location()
     }
 
     /// Number, name, place and parent as plain data.

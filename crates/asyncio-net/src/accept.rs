@@ -30,6 +30,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What the future of a server's callback may return: `()`, or a `Result` whose error can be displayed.
 ///
 /// An error goes to the loop's exception handler, and the connection is closed (S215).
+///
+/// ```
+/// use asyncio_net::Outcome;
+///
+/// assert_eq!(().into_error(), None);
+/// assert_eq!(Ok::<(), String>(()).into_error(), None);
+/// assert_eq!(Err::<(), _>("no such file").into_error().unwrap(), "no such file");
+/// ```
 pub trait Outcome {
     /// The text of the error, if it is one.
     fn into_error(self) -> Option<String>;
@@ -59,25 +67,35 @@ where
     let listeners = server.listeners.borrow().clone();
     for listener in listeners {
         server.accepting.set(server.accepting.get() + 1);
-        let accepting = Accepting { server: server.clone(), listener };
+        let accepting = Accepting {
+            server: server.clone(),
+            listener,
+        };
         let callback = callback.clone();
         let task = spawn(async move {
-            accepting.run(|socket, peer| serve(&accepting.server, &callback, limit, socket, peer)).await;
+            accepting
+                .run(|socket, peer| serve(&accepting.server, &callback, limit, socket, peer))
+                .await;
         });
         server.tasks.borrow_mut().push(task.name("accept"));
     }
 }
 
 /// Makes a task of a connection.
-fn serve<C, F>(server: &Rc<Shared>, callback: &Rc<RefCell<C>>, limit: usize, socket: OwnedFd, peer: Option<SocketAddr>)
-where
+fn serve<C, F>(
+    server: &Rc<Shared>,
+    callback: &Rc<RefCell<C>>,
+    limit: usize,
+    socket: OwnedFd,
+    peer: Option<SocketAddr>,
+) where
     C: FnMut(StreamReader, StreamWriter) -> F + 'static,
     F: Future + 'static,
     F::Output: Outcome,
 {
     let connection = Connection::new(Source::assume_nonblocking(socket), peer);
     server.add_client(&connection);
-    let mut unfinished = CloseUnlessFinished(Rc::downgrade(&connection));
+    let unfinished = CloseUnlessFinished(Rc::downgrade(&connection));
     let reader = StreamReader::new(connection.clone(), limit);
     let writer = StreamWriter::new(connection);
     let callback = callback.clone();
@@ -86,9 +104,12 @@ where
         let serving = (callback.borrow_mut())(reader, writer);
         drop(callback);
         match serving.await.into_error() {
-            None => unfinished.0 = Weak::new(),
+            None => unfinished.disarm(),
             Some(error) => {
-                report(ExceptionContext::error("an error in the callback of a server", &CallbackError(error)));
+                report(ExceptionContext::error(
+                    "an error in the callback of a server",
+                    &CallbackError(error),
+                ));
             }
         }
     })
@@ -97,6 +118,12 @@ where
 
 /// Closes a connection whose callback has failed, panicked or been cancelled, wherever its ends are (S215).
 struct CloseUnlessFinished(Weak<Connection>);
+
+impl CloseUnlessFinished {
+    fn disarm(mut self) {
+        self.0 = Weak::new();
+    }
+}
 
 impl Drop for CloseUnlessFinished {
     fn drop(&mut self) {
@@ -175,7 +202,10 @@ impl Accepting {
     /// This crate knows no timers, so the second is slept by a thread of the pool.
     async fn pause(&self) {
         let before = self.server.clients();
-        let one_is_gone = self.server.changes.until(|| (self.server.clients() < before).then_some(()));
+        let one_is_gone = self
+            .server
+            .changes
+            .until(|| (self.server.clients() < before).then_some(()));
         let second = asyncio_blocking::unblock(|| std::thread::sleep(PAUSE));
         let (mut one_is_gone, mut second) = (pin!(one_is_gone), pin!(second));
         let mut no_thread = false;
@@ -213,5 +243,7 @@ fn is_passing(error: &io::Error) -> bool {
         Errno::OPNOTSUPP,
         Errno::TIMEDOUT,
     ];
-    PASSING.iter().any(|passing| error.raw_os_error() == Some(passing.raw_os_error()))
+    PASSING
+        .iter()
+        .any(|passing| error.raw_os_error() == Some(passing.raw_os_error()))
 }

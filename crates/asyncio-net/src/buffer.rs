@@ -164,16 +164,26 @@ impl ReadBuffer {
             .min_by_key(|&(end, _)| end);
         if let Some((end, start)) = first {
             return if start > limit {
-                Search::Overrun { consumed: start, found: true }
+                Search::Overrun {
+                    consumed: start,
+                    found: true,
+                }
             } else {
                 Search::Found(end)
             };
         }
-        let longest = separators.iter().map(|separator| separator.len()).max().unwrap_or(1);
+        let longest = separators
+            .iter()
+            .map(|separator| separator.len())
+            .max()
+            .unwrap_or(1);
         // A separator may have begun in the last bytes.
         let scanned = (data.len() + 1).saturating_sub(longest).max(scanned);
         if scanned > limit {
-            Search::Overrun { consumed: scanned, found: false }
+            Search::Overrun {
+                consumed: scanned,
+                found: false,
+            }
         } else {
             Search::More { scanned }
         }
@@ -219,18 +229,36 @@ mod tests {
         let buffer = filled(b"one;two\r\nthree\n");
         assert_eq!(buffer.search(&[b"\r\n", b";"], 0, 100), Search::Found(4));
         assert_eq!(buffer.search(&[b"\r\n"], 0, 100), Search::Found(9));
-        assert_eq!(buffer.search(&[b"wo\r\nt", b"\r\n"], 0, 100), Search::Found(9));
-        assert_eq!(buffer.search(&[b"nix"], 0, 100), Search::More { scanned: 13 });
+        assert_eq!(
+            buffer.search(&[b"wo\r\nt", b"\r\n"], 0, 100),
+            Search::Found(9)
+        );
+        assert_eq!(
+            buffer.search(&[b"nix"], 0, 100),
+            Search::More { scanned: 13 }
+        );
     }
 
     #[test]
     fn the_limit_counts_the_bytes_before_the_separator_and_equal_is_fine() {
         let buffer = filled(b"12345\n");
         assert_eq!(buffer.search(&[b"\n"], 0, 5), Search::Found(6));
-        assert_eq!(buffer.search(&[b"\n"], 0, 4), Search::Overrun { consumed: 5, found: true });
+        assert_eq!(
+            buffer.search(&[b"\n"], 0, 4),
+            Search::Overrun {
+                consumed: 5,
+                found: true
+            }
+        );
         let buffer = filled(b"12345");
         assert_eq!(buffer.search(&[b"\n"], 0, 5), Search::More { scanned: 5 });
-        assert_eq!(buffer.search(&[b"\n"], 0, 4), Search::Overrun { consumed: 5, found: false });
+        assert_eq!(
+            buffer.search(&[b"\n"], 0, 4),
+            Search::Overrun {
+                consumed: 5,
+                found: false
+            }
+        );
         assert_eq!(buffer.search(&[b"\r\n"], 0, 4), Search::More { scanned: 4 });
     }
 
@@ -254,7 +282,10 @@ mod tests {
             drop(buffer.take(1000));
         }
         feed(&mut buffer, &[2; 2000], usize::MAX);
-        assert_eq!((buffer.memory.as_ptr(), buffer.memory.len()), (first, SMALL));
+        assert_eq!(
+            (buffer.memory.as_ptr(), buffer.memory.len()),
+            (first, SMALL)
+        );
         assert_eq!(buffer.len(), 3000);
     }
 

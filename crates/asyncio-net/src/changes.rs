@@ -27,7 +27,11 @@ impl Changes {
     ///
     /// Cancel safety: gives up a place in line, nothing else.
     pub(crate) fn until<R, L: FnMut() -> Option<R> + Unpin>(&self, look: L) -> Until<'_, L> {
-        Until { changes: self, place: None, look }
+        Until {
+            changes: self,
+            place: None,
+            look,
+        }
     }
 
     /// The same, one poll at a time; `place` must go to [`leave`](Changes::leave) if it is not polled to its end.

@@ -71,7 +71,11 @@ pub struct ConnectOptions {
 impl ConnectOptions {
     /// The options of [`open_connection`].
     pub fn new() -> ConnectOptions {
-        ConnectOptions { limit: DEFAULT_LIMIT, nodelay: true, local_addr: None }
+        ConnectOptions {
+            limit: DEFAULT_LIMIT,
+            nodelay: true,
+            local_addr: None,
+        }
     }
 
     /// The most bytes [`StreamReader::readuntil`] accepts before the separator; 64 KiB at first.
@@ -123,11 +127,17 @@ impl ConnectOptions {
         let socket = socket::stream(&address)?;
         if let Some(local) = &self.local_addr {
             if local.is_ipv4() != address.is_ipv4() {
-                let text = format!("it cannot be reached from {}, an address of the other family", local.ip());
+                let text = format!(
+                    "it cannot be reached from {}, an address of the other family",
+                    local.ip()
+                );
                 return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
             }
             socket::bind(&socket, local).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot bind to the local address {local}: {error}"))
+                io::Error::new(
+                    error.kind(),
+                    format!("cannot bind to the local address {local}: {error}"),
+                )
             })?;
         }
         if self.nodelay {
@@ -158,8 +168,19 @@ impl ConnectError {
     fn new(host: &str, port: u16, failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
         let mut kinds = failures.iter().map(|(_, error)| error.kind());
         let first = kinds.next().unwrap_or(io::ErrorKind::Other);
-        let kind = if kinds.all(|kind| kind == first) { first } else { io::ErrorKind::Other };
-        io::Error::new(kind, ConnectError { host: host.to_owned(), port, failures })
+        let kind = if kinds.all(|kind| kind == first) {
+            first
+        } else {
+            io::ErrorKind::Other
+        };
+        io::Error::new(
+            kind,
+            ConnectError {
+                host: host.to_owned(),
+                port,
+                failures,
+            },
+        )
     }
 }
 
@@ -175,3 +196,36 @@ impl fmt::Display for ConnectError {
 }
 
 impl Error for ConnectError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // S217
+    #[test]
+    fn the_error_names_host_port_and_every_address_with_its_reason() {
+        let failure =
+            |address: &str, kind: io::ErrorKind| (address.parse().unwrap(), io::Error::from(kind));
+        let refused = io::ErrorKind::ConnectionRefused;
+        let error = ConnectError::new(
+            "example",
+            80,
+            vec![
+                failure("127.0.0.1:80", refused),
+                failure("[::1]:80", refused),
+            ],
+        );
+        assert_eq!(error.kind(), refused);
+        assert_eq!(
+            error.to_string(),
+            "cannot connect to example port 80: 127.0.0.1:80: connection refused, [::1]:80: connection refused"
+        );
+        let timed_out = failure("[::1]:80", io::ErrorKind::TimedOut);
+        let error = ConnectError::new(
+            "example",
+            80,
+            vec![failure("127.0.0.1:80", refused), timed_out],
+        );
+        assert_eq!(error.kind(), io::ErrorKind::Other);
+    }
+}

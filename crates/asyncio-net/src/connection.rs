@@ -93,7 +93,10 @@ impl Connection {
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match &*self.source.borrow() {
             Some(source) => Ok(rustix::net::getsockname(source)?.try_into()?),
-            None => Err(io::Error::new(io::ErrorKind::NotConnected, "the connection is closed")),
+            None => Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "the connection is closed",
+            )),
         }
     }
 }
@@ -101,7 +104,11 @@ impl Connection {
 /// Reading.
 impl Connection {
     /// Receives; 0 means the end, also when it was closed on this side (S201).
-    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let polled = {
             let source = self.source.borrow();
             match &*source {
@@ -169,7 +176,10 @@ impl Connection {
     }
 
     /// The first sending of a turn; `None` when the connection is lost.
-    fn send_first(&self, send: impl FnOnce(&Source<OwnedFd>) -> io::Result<usize>) -> Option<usize> {
+    fn send_first(
+        &self,
+        send: impl FnOnce(&Source<OwnedFd>) -> io::Result<usize>,
+    ) -> Option<usize> {
         let result = send(self.source.borrow().as_ref()?);
         let sent = self.sent(result)?;
         self.sent_this_turn.set(true);
@@ -196,7 +206,8 @@ impl Connection {
         }
         let mut unsent = self.unsent.borrow_mut();
         unsent.push(rest);
-        self.paused.set(self.paused.get() || unsent.len() > self.high.get());
+        self.paused
+            .set(self.paused.get() || unsent.len() > self.high.get());
         drop(unsent);
         if !self.flushing.get() {
             self.hook();
@@ -308,10 +319,15 @@ impl Connection {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check()?;
+        if self.closing.get() {
+            return Poll::Ready(Err(self.why_closed()));
+        }
         if self.end_wanted.get() {
             return Poll::Ready(Err(after_end()));
         }
-        let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else { return Poll::Ready(Ok(0)) };
+        let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else {
+            return Poll::Ready(Ok(0));
+        };
         if self.may_send_at_once() {
             let polled = match &*self.source.borrow() {
                 Some(source) if slices.len() == 1 => source.poll_send(cx, first),
@@ -459,7 +475,10 @@ impl Connection {
     }
 
     fn why_closed(&self) -> io::Error {
-        io::Error::new(io::ErrorKind::ConnectionReset, "connection lost: it was closed on this side")
+        io::Error::new(
+            io::ErrorKind::ConnectionReset,
+            "connection lost: it was closed on this side",
+        )
     }
 
     /// Nothing can be sent any more. What was received may still be read.
@@ -483,7 +502,11 @@ impl Connection {
         self.unsent.borrow_mut().clear();
         self.paused.set(false);
         // Where the socket is in use further up the stack (a waker that closes while it is cloned), it is closed on drop.
-        let source = self.source.try_borrow_mut().ok().and_then(|mut source| source.take());
+        let source = self
+            .source
+            .try_borrow_mut()
+            .ok()
+            .and_then(|mut source| source.take());
         drop(source);
         wake(&self.reader);
         wake(&self.writer);
@@ -515,20 +538,27 @@ impl Drop for Flusher {
         self.connection.flushing.set(false);
         if !self.connection.unsent.borrow().is_empty() {
             // Cancelled, by the end of the run or by whoever cancels every task.
-            self.connection.give_up("unsent data: the task that sent them was cancelled");
+            self.connection
+                .give_up("unsent data: the task that sent them was cancelled");
         }
     }
 }
 
 /// The error of a write after the end.
-pub(crate) fn after_end() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "cannot write after `write_eof`: the end of the stream has been said")
+fn after_end() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::BrokenPipe,
+        "cannot write after `write_eof`: the end of the stream has been said",
+    )
 }
 
 /// Notes who waits. A task that waits again and again is noted once.
 fn remember(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
     let mut noted = place.borrow_mut();
-    if !noted.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+    if !noted
+        .as_ref()
+        .is_some_and(|waker| waker.will_wake(cx.waker()))
+    {
         let former = noted.replace(cx.waker().clone());
         drop(noted);
         drop(former);

@@ -91,8 +91,14 @@ impl fmt::Display for IncompleteReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let got = self.partial.len();
         match self.expected {
-            Some(expected) => write!(f, "the stream ended after {got} of {expected} expected bytes"),
-            None => write!(f, "the stream ended after {got} bytes without the separator"),
+            Some(expected) => write!(
+                f,
+                "the stream ended after {got} of {expected} expected bytes"
+            ),
+            None => write!(
+                f,
+                "the stream ended after {got} bytes without the separator"
+            ),
         }
     }
 }
@@ -102,11 +108,18 @@ impl Error for IncompleteReadError {}
 impl fmt::Display for LimitOverrunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (limit, consumed) = (self.limit, self.consumed);
-        let advice = "raise it with `ConnectOptions::limit` or `ServerOptions::limit`, or use `read`";
+        let advice =
+            "raise it with `ConnectOptions::limit` or `ServerOptions::limit`, or use `read`";
         if self.found {
-            write!(f, "the separator comes after {consumed} bytes, and the stream's limit is {limit}; {advice}")
+            write!(
+                f,
+                "the separator comes after {consumed} bytes, and the stream's limit is {limit}; {advice}"
+            )
         } else {
-            write!(f, "no separator within {consumed} bytes, and the stream's limit is {limit}; {advice}")
+            write!(
+                f,
+                "no separator within {consumed} bytes, and the stream's limit is {limit}; {advice}"
+            )
         }
     }
 }

@@ -7,7 +7,10 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 ///
 /// Addresses in digits cost nothing; names are looked up by a thread of the loop's pool.
 pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let digits = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let digits = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
     if let Ok(address) = digits.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -16,7 +19,8 @@ pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     let name = host.to_owned();
-    let found = asyncio_blocking::unblock(move || (&*name, port).to_socket_addrs().map(Vec::from_iter));
+    let found =
+        asyncio_blocking::unblock(move || (&*name, port).to_socket_addrs().map(Vec::from_iter));
     let reason = match found.await {
         Ok(Ok(addresses)) if !addresses.is_empty() => return Ok(each_once(addresses)),
         Ok(Ok(_)) => "it has no addresses".to_owned(),

@@ -98,7 +98,12 @@ pub struct ServerOptions {
 impl ServerOptions {
     /// The options of [`start_server`].
     pub fn new() -> ServerOptions {
-        ServerOptions { backlog: 100, limit: DEFAULT_LIMIT, reuse_port: false, nodelay: true }
+        ServerOptions {
+            backlog: 100,
+            limit: DEFAULT_LIMIT,
+            reuse_port: false,
+            nodelay: true,
+        }
     }
 
     /// How many clients may wait in the kernel to be accepted; 100 at first.
@@ -148,7 +153,10 @@ impl ServerOptions {
         F::Output: Outcome,
     {
         let addresses = if host.is_empty() {
-            vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
+            vec![
+                (Ipv4Addr::UNSPECIFIED, port).into(),
+                (Ipv6Addr::UNSPECIFIED, port).into(),
+            ]
         } else {
             resolve(host, port).await?
         };
@@ -158,14 +166,18 @@ impl ServerOptions {
             match socket::listener(address, self.backlog, self.reuse_port, self.nodelay) {
                 Ok(listener) => listeners.push(Rc::new(Listener::new(listener)?)),
                 // The system has no such protocol or interface. That is an error only if it has none of them.
-                Err(error) if addresses.len() > 1 && is_unavailable(&error) => refused = Some((address, error)),
+                Err(error) if addresses.len() > 1 && is_unavailable(&error) => {
+                    refused = Some((address, error))
+                }
                 Err(error) => return Err(cannot_listen(address, &error)),
             }
         }
         if let (true, Some((address, error))) = (listeners.is_empty(), &refused) {
             return Err(cannot_listen(address, error));
         }
-        let server = Server { shared: Shared::new(listeners) };
+        let server = Server {
+            shared: Shared::new(listeners),
+        };
         accept::start(&server.shared, callback, self.limit);
         // S218.
         asyncio_executor::yield_now().await;
@@ -189,11 +201,18 @@ fn cannot_listen(address: &SocketAddr, error: &io::Error) -> io::Error {
         io::ErrorKind::AddrInUse => {
             "; another program, or another server of this one, listens there: stop it, or choose another port (0 means any free one)"
         }
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose another port",
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: use \"\" for all interfaces",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need privileges: choose another port"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: use \"\" for all interfaces"
+        }
         _ => "",
     };
-    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))
+    io::Error::new(
+        error.kind(),
+        format!("cannot listen on {address}: {error}{advice}"),
+    )
 }
 
 /// A server; asyncio: `Server`.
@@ -210,7 +229,12 @@ pub struct Server {
 impl Server {
     /// The addresses it listens on, none when it is closed; asyncio: `sockets`.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.shared.listeners.borrow().iter().map(|listener| listener.address).collect()
+        self.shared
+            .listeners
+            .borrow()
+            .iter()
+            .map(|listener| listener.address)
+            .collect()
     }
 
     /// Whether it accepts connections.
@@ -245,6 +269,19 @@ impl Server {
     /// Waits until the server is closed *and* its last connection is, in either order (S220).
     ///
     /// It waits for ever if a client stays: [`close_clients`](Server::close_clients) sends them away.
+    ///
+    /// ```
+    /// # asyncio_runtime::run(async {
+    /// # let echo = |mut reader: asyncio_net::StreamReader, _writer| async move { reader.read(1).await.map(drop) };
+    /// # let server = asyncio_net::start_server(echo, "127.0.0.1", 0).await?;
+    /// // An orderly end: nobody new, everybody out, lights off.
+    /// server.close();
+    /// server.close_clients();
+    /// server.wait_closed().await;
+    /// assert!(!server.is_serving() && server.connections() == 0);
+    /// # std::io::Result::Ok(()) })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Cancel safety
     /// Nothing is lost.
@@ -286,7 +323,10 @@ impl Server {
             return misuse("`serve_forever` is being awaited already: once is enough");
         }
         let closing = CloseOnDrop(&self.shared);
-        let closed = self.shared.changes.until(|| self.shared.closed.get().then_some(()));
+        let closed = self
+            .shared
+            .changes
+            .until(|| self.shared.closed.get().then_some(()));
         asyncio_executor::finally(closed, async {
             self.shared.close();
             self.shared.wait_closed().await;
@@ -364,7 +404,9 @@ impl Shared {
     /// One listener is no more: with the last one the server is closed.
     pub(crate) fn listener_ended(&self, listener: &Rc<Listener>) {
         listener.close();
-        self.listeners.borrow_mut().retain(|other| !Rc::ptr_eq(other, listener));
+        self.listeners
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, listener));
         self.accepting.set(self.accepting.get() - 1);
         if self.accepting.get() == 0 {
             self.close();
@@ -374,7 +416,10 @@ impl Shared {
 
     pub(crate) fn add_client(self: &Rc<Self>, connection: &Rc<Connection>) {
         let key = self.clients.borrow_mut().insert(Rc::downgrade(connection));
-        connection.join(Membership { server: self.clone(), key });
+        connection.join(Membership {
+            server: self.clone(),
+            key,
+        });
     }
 
     pub(crate) fn clients(&self) -> usize {
@@ -383,7 +428,12 @@ impl Shared {
 
     fn each_client(&self, act: impl Fn(&Connection)) {
         // Closing one takes it out of the table.
-        let clients: Vec<_> = self.clients.borrow().iter().filter_map(|(_, client)| client.upgrade()).collect();
+        let clients: Vec<_> = self
+            .clients
+            .borrow()
+            .iter()
+            .filter_map(|(_, client)| client.upgrade())
+            .collect();
         for client in clients {
             act(&client);
         }
@@ -404,12 +454,19 @@ pub(crate) struct Listener {
 impl Listener {
     fn new(listener: TcpListener) -> io::Result<Listener> {
         let address = listener.local_addr()?;
-        Ok(Listener { source: RefCell::new(Some(Source::assume_nonblocking(listener))), address })
+        Ok(Listener {
+            source: RefCell::new(Some(Source::assume_nonblocking(listener))),
+            address,
+        })
     }
 
     fn close(&self) {
         // As with a connection: where it is in use further up the stack it is closed on drop.
-        let source = self.source.try_borrow_mut().ok().and_then(|mut source| source.take());
+        let source = self
+            .source
+            .try_borrow_mut()
+            .ok()
+            .and_then(|mut source| source.take());
         drop(source);
     }
 }

@@ -20,7 +20,12 @@ pub(crate) fn bind(socket: &OwnedFd, address: &SocketAddr) -> io::Result<()> {
 }
 
 /// A socket that listens. Its connections inherit `TCP_NODELAY` from it, which saves a system call for each.
-pub(crate) fn listener(address: &SocketAddr, backlog: u32, reuse_port: bool, nodelay: bool) -> io::Result<TcpListener> {
+pub(crate) fn listener(
+    address: &SocketAddr,
+    backlog: u32,
+    reuse_port: bool,
+    nodelay: bool,
+) -> io::Result<TcpListener> {
     let socket = socket(address)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if reuse_port {
@@ -48,7 +53,12 @@ fn family(address: &SocketAddr) -> AddressFamily {
 fn socket(address: &SocketAddr) -> io::Result<OwnedFd> {
     use rustix::net::SocketFlags;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    Ok(rustix::net::socket_with(family(address), SocketType::STREAM, flags, None)?)
+    Ok(rustix::net::socket_with(
+        family(address),
+        SocketType::STREAM,
+        flags,
+        None,
+    )?)
 }
 
 #[cfg(target_vendor = "apple")]
@@ -57,4 +67,20 @@ fn socket(address: &SocketAddr) -> io::Result<OwnedFd> {
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_sockets_inherit_nodelay_from_their_listener() {
+        for nodelay in [true, false] {
+            let listener = listener(&"127.0.0.1:0".parse().unwrap(), 1, false, nodelay).unwrap();
+            listener.set_nonblocking(false).unwrap();
+            let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            assert_eq!(accepted.nodelay().unwrap(), nodelay);
+        }
+    }
 }

@@ -28,7 +28,11 @@ pub(crate) fn take(large: bool) -> BytesMut {
     // `try_with`: a stream may be used by the destructor of another thread-local.
     let spare = SPARES.try_with(|spares| {
         let mut spares = spares.borrow_mut();
-        if large { spares.large.pop() } else { spares.small.pop() }
+        if large {
+            spares.large.pop()
+        } else {
+            spares.small.pop()
+        }
     });
     match spare {
         Ok(Some(buffer)) => buffer,
@@ -52,8 +56,11 @@ pub(crate) fn give(mut buffer: BytesMut, large: bool) {
     }
     let _ = SPARES.try_with(|spares| {
         let mut spares = spares.borrow_mut();
-        let (list, most) =
-            if large { (&mut spares.large, MOST_LARGE) } else { (&mut spares.small, MOST_SMALL) };
+        let (list, most) = if large {
+            (&mut spares.large, MOST_LARGE)
+        } else {
+            (&mut spares.small, MOST_SMALL)
+        };
         if list.len() < most {
             list.push(buffer);
         }

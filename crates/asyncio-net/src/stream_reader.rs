@@ -137,7 +137,10 @@ impl StreamReader {
         while self.buffer.len() < n {
             if self.fill(n).await? == 0 {
                 let partial = self.buffer.take(usize::MAX);
-                return Err(StreamError::Incomplete(IncompleteReadError { partial, expected: Some(n) }));
+                return Err(StreamError::Incomplete(IncompleteReadError {
+                    partial,
+                    expected: Some(n),
+                }));
             }
         }
         Ok(self.buffer.take(n))
@@ -200,10 +203,16 @@ impl StreamReader {
     /// # std::io::Result::Ok(()) })?;
     /// # std::io::Result::Ok(())
     /// ```
-    pub async fn readuntil_any<S: AsRef<[u8]>>(&mut self, separators: &[S]) -> Result<Bytes, StreamError> {
+    pub async fn readuntil_any<S: AsRef<[u8]>>(
+        &mut self,
+        separators: &[S],
+    ) -> Result<Bytes, StreamError> {
         match separators {
             [one] => self.read_chunk(&[one.as_ref()]).await,
-            several => self.read_chunk(&several.iter().map(AsRef::as_ref).collect::<Vec<_>>()).await,
+            several => {
+                self.read_chunk(&several.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+                    .await
+            }
         }
     }
 
@@ -211,22 +220,36 @@ impl StreamReader {
         self.check()?;
         if separators.is_empty() || separators.iter().any(|separator| separator.is_empty()) {
             let advice = "readuntil needs at least one separator, and none may be empty";
-            return Err(StreamError::Io(io::Error::new(io::ErrorKind::InvalidInput, advice)));
+            return Err(StreamError::Io(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                advice,
+            )));
         }
-        let longest = separators.iter().map(|separator| separator.len()).max().unwrap_or(1);
+        let longest = separators
+            .iter()
+            .map(|separator| separator.len())
+            .max()
+            .unwrap_or(1);
         let needed = self.limit.saturating_add(longest);
         let mut scanned = 0;
         loop {
             match self.buffer.search(separators, scanned, self.limit) {
                 Search::Found(end) => return Ok(self.buffer.take(end)),
                 Search::Overrun { consumed, found } => {
-                    return Err(StreamError::LimitOverrun(LimitOverrunError { consumed, limit: self.limit, found }));
+                    return Err(StreamError::LimitOverrun(LimitOverrunError {
+                        consumed,
+                        limit: self.limit,
+                        found,
+                    }));
                 }
                 Search::More { scanned: so_far } => scanned = so_far,
             }
             if self.fill(needed).await? == 0 {
                 let partial = self.buffer.take(usize::MAX);
-                return Err(StreamError::Incomplete(IncompleteReadError { partial, expected: None }));
+                return Err(StreamError::Incomplete(IncompleteReadError {
+                    partial,
+                    expected: None,
+                }));
             }
         }
     }
@@ -269,7 +292,14 @@ impl StreamReader {
 
     pub(crate) fn new(connection: Rc<Connection>, limit: usize) -> StreamReader {
         assert!(limit > 0, "the limit of a stream must be at least 1");
-        StreamReader { connection, buffer: ReadBuffer::default(), limit, eof: false, error: None, calls_in_a_row: 0 }
+        StreamReader {
+            connection,
+            buffer: ReadBuffer::default(),
+            limit,
+            eof: false,
+            error: None,
+            calls_in_a_row: 0,
+        }
     }
 
     fn check(&self) -> io::Result<()> {
@@ -301,7 +331,11 @@ impl StreamReader {
         self.received(polled)
     }
 
-    fn poll_read_into(&mut self, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.check()?;
         if self.buffer.is_empty() && !target.is_empty() {
             if target.len() >= SMALL {
@@ -348,7 +382,11 @@ impl StreamReader {
 }
 
 impl AsyncRead for StreamReader {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_read_into(cx, buffer)
     }
 }

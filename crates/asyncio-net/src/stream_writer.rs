@@ -10,12 +10,19 @@ use std::task::{Context, Poll, ready};
 use asyncio_sync::wait_queue::Ticket;
 use futures_io::AsyncWrite;
 
-use crate::connection::{Connection, after_end};
+use crate::connection::Connection;
 
 /// The writing end of a connection; asyncio: `StreamWriter`.
 ///
 /// [`write`](StreamWriter::write) never waits; [`drain`](StreamWriter::drain) is where a fast writer waits for a slow
 /// reader. All methods take `&self`, so several tasks may share a writer by `Rc`. As a `futures-io` `AsyncWrite` it waits by itself.
+///
+/// It stays on the thread of its loop, and so does the reader:
+///
+/// ```compile_fail
+/// fn must_be_send<T: Send>() {}
+/// must_be_send::<asyncio_net::StreamWriter>();
+/// ```
 ///
 /// # What reaches the wire
 ///
@@ -163,6 +170,19 @@ impl StreamWriter {
     ///
     /// Returns at once, and may be called again. Usually the socket is closed when it returns;
     /// [`wait_closed`](StreamWriter::wait_closed) waits for it.
+    ///
+    /// ```
+    /// # use asyncio_net::{open_connection, start_server};
+    /// # asyncio_runtime::run(async {
+    /// # let server = start_server(|mut reader, _writer| async move { reader.read(1).await.map(drop) }, "127.0.0.1", 0).await?;
+    /// # let (_reader, writer) = open_connection("127.0.0.1", server.local_addrs()[0].port()).await?;
+    /// writer.write("good bye");
+    /// writer.close();
+    /// assert!(writer.is_closing());
+    /// writer.wait_closed().await?;
+    /// # std::io::Result::Ok(()) })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn close(&self) {
         self.connection.close();
     }
@@ -217,7 +237,10 @@ impl StreamWriter {
     /// # Panics
     /// When `low` is more than `high`.
     pub fn set_write_buffer_limits(&self, high: usize, low: usize) {
-        assert!(low <= high, "the low water mark ({low}) must not be above the high one ({high})");
+        assert!(
+            low <= high,
+            "the low water mark ({low}) must not be above the high one ({high})"
+        );
         self.connection.set_limits(high, low);
     }
 
@@ -227,12 +250,18 @@ impl StreamWriter {
     }
 
     pub(crate) fn new(connection: Rc<Connection>) -> StreamWriter {
-        StreamWriter { connection, place: None }
+        StreamWriter {
+            connection,
+            place: None,
+        }
     }
 
     #[track_caller]
     fn must_not_have_ended(&self, what: &str) {
-        assert!(!self.connection.end_wanted(), "`{what}` after `write_eof`: the end of the stream has been said");
+        assert!(
+            !self.connection.end_wanted(),
+            "`{what}` after `write_eof`: the end of the stream has been said"
+        );
     }
 }
 
@@ -240,7 +269,11 @@ impl StreamWriter {
 ///
 /// `poll_flush` waits until everything is sent, `poll_close` also says the end of the stream; it does not end reading.
 impl AsyncWrite for StreamWriter {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[IoSlice::new(data)])
     }
 
@@ -250,9 +283,6 @@ impl AsyncWrite for StreamWriter {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.connection.end_wanted() {
-            return Poll::Ready(Err(after_end()));
-        }
         this.connection.poll_write(cx, &mut this.place, slices)
     }
 

@@ -74,7 +74,11 @@ mod tests {
             buffer.push(&[0; 1000]);
             buffer.sent(1000);
         }
-        assert!(buffer.bytes.capacity() < 8000, "{}", buffer.bytes.capacity());
+        assert!(
+            buffer.bytes.capacity() < 8000,
+            "{}",
+            buffer.bytes.capacity()
+        );
         buffer.push(&[0; 100_000]);
         buffer.sent(buffer.len());
         assert_eq!(buffer.bytes.capacity(), 0);

@@ -76,7 +76,9 @@ impl Inner {
     fn fire_timers(&self, earliest: LoopTime) {
         let now = self.read_clock();
         if earliest <= now {
-            self.timers.fire(now);
+            // S19: the timer has its place in this turn, and the task it wakes goes on in the next one.
+            self.timers
+                .fire_with(now, |waker| self.executor.wake_soon(waker));
         }
     }
 

@@ -1,10 +1,15 @@
 //! Awaiting without passing a request on.
 
-use std::future::{Future, IntoFuture};
+use std::borrow::BorrowMut;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
-use asyncio_executor::{IntoTask, JoinRef, Task, TaskError};
+use asyncio_executor::{IntoTask, Task, TaskError};
 
 use crate::kinds;
 
@@ -44,36 +49,113 @@ pub trait Shieldable<Kind> {
     fn shielded(self) -> Self::Shielded;
 }
 
-impl<S: IntoTask> Shieldable<kinds::Owned> for S {
+impl<S: IntoTask> Shieldable<kinds::Owned> for S
+where
+    S::Output: 'static,
+{
     type Shielded = Shield<S::Output>;
 
     #[track_caller]
     fn shielded(self) -> Shield<S::Output> {
+        Shield::new(self.into_task())
+    }
+}
+
+impl<'a, T: 'static> Shieldable<kinds::Borrowed> for &'a mut Task<T> {
+    type Shielded = Shield<T, &'a mut Task<T>>;
+
+    fn shielded(self) -> Shield<T, &'a mut Task<T>> {
+        Shield::new(self)
+    }
+}
+
+/// Future of [`shield`], for a task of its own or of the caller's.
+///
+/// Wakes one turn after an await of the task itself would, as asyncio's does: there, too, a callback at the end of the
+/// task is what ends the shield.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Shield<T: 'static, P: BorrowMut<Task<T>> = Task<T>> {
+    task: P,
+    /// Registered with the task when this first had to wait.
+    end: Option<End>,
+    _output: PhantomData<fn() -> T>,
+}
+
+struct End {
+    state: Rc<EndState>,
+    callback: u64,
+}
+
+struct EndState {
+    came: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl<T: 'static, P: BorrowMut<Task<T>>> Shield<T, P> {
+    fn new(task: P) -> Shield<T, P> {
         Shield {
-            task: self.into_task(),
+            task,
+            end: None,
+            _output: PhantomData,
         }
     }
 }
 
-impl<'a, T> Shieldable<kinds::Borrowed> for &'a mut Task<T> {
-    type Shielded = JoinRef<'a, T>;
+// Nothing in it is pinned.
+impl<T: 'static, P: BorrowMut<Task<T>>> Unpin for Shield<T, P> {}
 
-    fn shielded(self) -> JoinRef<'a, T> {
-        self.into_future()
-    }
-}
-
-/// Future of [`shield`] for a task of its own.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited"]
-pub struct Shield<T> {
-    task: Task<T>,
-}
-
-impl<T> Future for Shield<T> {
+impl<T: 'static, P: BorrowMut<Task<T>>> Future for Shield<T, P> {
     type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.task.poll_outcome(cx)
+        let this = &mut *self;
+        let task = this.task.borrow_mut();
+        match &this.end {
+            // S100: what is done already is taken at once.
+            None if task.done() => return task.poll_outcome(cx),
+            None => {
+                let state = Rc::new(EndState {
+                    came: Cell::new(false),
+                    waker: RefCell::new(Some(cx.waker().clone())),
+                });
+                let told = state.clone();
+                let callback = task.add_done_callback(move || {
+                    told.came.set(true);
+                    let waker = told.waker.take();
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                });
+                this.end = Some(End { state, callback });
+            }
+            Some(end) if end.state.came.get() => {
+                this.end = None;
+                return task.poll_outcome(cx);
+            }
+            Some(end) => {
+                let former = end.state.waker.replace(Some(cx.waker().clone()));
+                drop(former);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<T: 'static, P: BorrowMut<Task<T>>> Drop for Shield<T, P> {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            // The task may be shielded many times over; each leaves nothing behind.
+            let waker = end.state.waker.take();
+            drop(waker);
+            let task: &Task<T> = self.task.borrow();
+            task.remove_done_callback(end.callback);
+        }
+    }
+}
+
+impl<T: 'static, P: BorrowMut<Task<T>>> fmt::Debug for Shield<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let task: &Task<T> = self.task.borrow();
+        f.debug_struct("Shield").field("task", task).finish()
     }
 }

@@ -1,12 +1,17 @@
 //! Timeouts: a scope that asks its own body to end when its time is over.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_executor::{CancelledError, CatchCancelled, cancelling, catch_cancelled, uncancel};
+use asyncio_executor::{
+    CancelledError, CatchCancelled, Handle, call_soon, cancelling, catch_cancelled, is_entered,
+    uncancel,
+};
 use asyncio_timers::{IntoDuration, LoopTime, Sleep, Timers};
 use pin_project_lite::pin_project;
 
@@ -157,20 +162,46 @@ enum Limit {
     /// Polled, outside of any loop: good as long as the body does not suspend.
     NoLoop,
     /// The time was over before the body began (S104).
-    Over,
+    Over(Alarm),
     /// The body runs its first step.
-    Until(LoopTime),
+    Until(LoopTime, Timers),
     /// The body has suspended.
     Armed(Sleep),
     /// A request went on outwards; nothing is left to do here.
     Raised,
 }
 
+/// A callback of the next turn, taken back when the body ends before (S5).
+struct Alarm {
+    callback: Handle,
+    rang: Rc<Cell<bool>>,
+}
+
+impl Alarm {
+    fn set(cx: &Context<'_>) -> Alarm {
+        let rang = Rc::new(Cell::new(false));
+        let (ring, waker) = (rang.clone(), cx.waker().clone());
+        let callback = call_soon(move || {
+            ring.set(true);
+            waker.wake();
+        });
+        Alarm { callback, rang }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.callback.cancel();
+    }
+}
+
 impl Limit {
     /// The first poll, before the body's first step: a step that blocks counts.
-    fn begin(&self) -> Option<Limit> {
+    fn begin(&self, cx: &Context<'_>) -> Option<Limit> {
         let (delay, at) = match self {
-            Limit::After(delay) if delay.is_zero() => return Some(Limit::Over),
+            Limit::After(delay) if delay.is_zero() && is_entered() => {
+                return Some(Limit::Over(Alarm::set(cx)));
+            }
             Limit::After(delay) => (Some(*delay), None),
             Limit::At(when) => (None, Some(*when)),
             _ => return None,
@@ -180,9 +211,9 @@ impl Limit {
             Some(timers) => {
                 let now = timers.now();
                 match (delay, at) {
-                    (Some(delay), _) => Limit::Until(now + delay),
-                    (_, Some(when)) if when > now => Limit::Until(when),
-                    _ => Limit::Over,
+                    (Some(delay), _) => Limit::Until(now + delay, timers),
+                    (_, Some(when)) if when > now => Limit::Until(when, timers),
+                    _ => Limit::Over(Alarm::set(cx)),
                 }
             }
         })
@@ -190,7 +221,10 @@ impl Limit {
 }
 
 impl<F: Future> Timeout<F> {
-    fn new(limit: Limit, future: impl IntoFuture<IntoFuture = F, Output = F::Output>) -> Timeout<F> {
+    fn new(
+        limit: Limit,
+        future: impl IntoFuture<IntoFuture = F, Output = F::Output>,
+    ) -> Timeout<F> {
         Timeout {
             body: catch_cancelled(future),
             limit,
@@ -210,11 +244,21 @@ impl<F: Future> Future for Timeout<F> {
             Limit::Armed(timer) => {
                 if !*this.expired && Pin::new(timer).poll(cx).is_ready() {
                     *this.expired = true;
+                    // As in a callback of asyncio's: what was asked here goes on in the next turn, and not before
+                    // what it was passed on to.
+                    this.body.as_mut().request(CancelledError::new());
+                    return Poll::Pending;
+                }
+            }
+            // S104: by a callback that was queued when the body began, so what was ready then has its turn first.
+            Limit::Over(alarm) => {
+                if !*this.expired && alarm.rang.get() {
+                    *this.expired = true;
                     this.body.as_mut().request(CancelledError::new());
                 }
             }
             _ => {
-                if let Some(begun) = this.limit.begin() {
+                if let Some(begun) = this.limit.begin(cx) {
                     *this.limit = begun;
                     *this.entered_with = cancelling();
                 }
@@ -224,7 +268,11 @@ impl<F: Future> Future for Timeout<F> {
             match this.body.as_mut().poll(cx) {
                 Poll::Ready(ended) => {
                     // S105: what this timeout asked for it takes back.
-                    let left = if *this.expired { Some(uncancel()) } else { None };
+                    let left = if *this.expired {
+                        Some(uncancel())
+                    } else {
+                        None
+                    };
                     return match (ended, left) {
                         (Ok(value), _) => Poll::Ready(Ok(value)),
                         (Err(_), Some(left)) if left <= *this.entered_with => {
@@ -237,14 +285,13 @@ impl<F: Future> Future for Timeout<F> {
                     };
                 }
                 Poll::Pending => match this.limit {
-                    Limit::Until(when) => {
-                        *this.limit = Limit::Armed(Sleep::armed(*when, cx));
+                    Limit::Until(..) => {
+                        if let Limit::Until(when, timers) =
+                            std::mem::replace(this.limit, Limit::Never)
+                        {
+                            *this.limit = Limit::Armed(Sleep::armed(when, timers, cx));
+                        }
                         return Poll::Pending;
-                    }
-                    Limit::Over if !*this.expired => {
-                        // S104: the first suspension is where the request meets the body.
-                        *this.expired = true;
-                        this.body.as_mut().request(CancelledError::new());
                     }
                     Limit::NoLoop => {
                         // Panics with the name of what is missing.

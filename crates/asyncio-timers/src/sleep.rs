@@ -140,11 +140,8 @@ impl Sleep {
     }
 
     /// A sleep until `when` whose timer is set now, for the task behind `cx`, without a look at the clock: a time that
-    /// has come fires in the next turn. For timeouts, which know already that their time has not come.
-    ///
-    /// # Panics
-    ///
-    /// Where no loop runs.
+    /// has come fires in the next turn, and wakes the task at once. For timeouts, which have looked already, and in
+    /// asyncio act in the timer's own callback.
     ///
     /// ```
     /// # use std::{future::Future, pin::Pin, task::{Context, Waker}};
@@ -152,13 +149,12 @@ impl Sleep {
     /// # let timers = Timers::new(Clock::manual());
     /// # let _entered = timers.enter();
     /// # let mut cx = Context::from_waker(Waker::noop());
-    /// let mut sleep = Sleep::armed(LoopTime::from_nanos(5), &cx);
+    /// let mut sleep = Sleep::armed(LoopTime::from_nanos(5), Timers::current(), &cx);
     /// assert_eq!(timers.next_deadline(), Some(LoopTime::from_nanos(5)));
     /// assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
     /// ```
-    #[track_caller]
-    pub fn armed(when: LoopTime, cx: &Context<'_>) -> Self {
-        let timers = Timers::current();
+    #[inline]
+    pub fn armed(when: LoopTime, timers: Timers, cx: &Context<'_>) -> Self {
         let key = timers.wake_at(when, cx.waker().clone());
         Sleep {
             state: State::Waiting {
@@ -235,7 +231,7 @@ impl Sleep {
             self.state = State::Elapsed(Some(when));
             return Poll::Ready(());
         }
-        let key = timers.wake_at(when, cx.waker().clone());
+        let key = timers.resume_at(when, cx.waker().clone());
         self.state = State::Waiting {
             until: when,
             timers,

@@ -62,7 +62,10 @@ struct Shared {
 }
 
 enum Action {
+    /// Woken while the timers fire.
     Wake(Waker),
+    /// Handed to the loop, which wakes it in a turn of its queue.
+    Resume(Waker),
     Call(Box<dyn FnOnce()>),
 }
 
@@ -204,6 +207,20 @@ impl Timers {
         self.insert(when, Action::Wake(waker))
     }
 
+    /// Sets `waker` to be woken once `when` has come, as asyncio resumes who sleeps: not while the timers fire but by the
+    /// loop, in a turn of its queue ([`fire_with`](Timers::fire_with), S19). What [`Sleep`](crate::Sleep) uses.
+    ///
+    /// ```
+    /// # use asyncio_timers::{Clock, LoopTime, Timers};
+    /// # use std::task::Waker;
+    /// let timers = Timers::new(Clock::manual());
+    /// timers.resume_at(LoopTime::from_nanos(5), Waker::noop().clone());
+    /// assert_eq!(timers.next_deadline(), Some(LoopTime::from_nanos(5)));
+    /// ```
+    pub fn resume_at(&self, when: LoopTime, waker: Waker) -> TimerKey {
+        self.insert(when, Action::Resume(waker))
+    }
+
     /// Takes a timer out unfired and drops its waker or callback; false when it has already fired or was cancelled.
     ///
     /// ```
@@ -266,6 +283,26 @@ impl Timers {
     /// assert_eq!(timers.fire(LoopTime::from_nanos(5)), 1);
     /// ```
     pub fn fire(&self, now: LoopTime) -> usize {
+        self.fire_with(now, Waker::wake)
+    }
+
+    /// The same, but hands those who are to be resumed ([`resume_at`](Timers::resume_at)) to `resume`, for a loop that
+    /// wakes them in a turn of its queue (S19).
+    ///
+    /// # Panics
+    ///
+    /// As [`fire`](Timers::fire); `resume` counts as a waker.
+    ///
+    /// ```
+    /// # use asyncio_timers::{Clock, LoopTime, Timers};
+    /// # use std::task::Waker;
+    /// let timers = Timers::new(Clock::manual());
+    /// timers.resume_at(LoopTime::from_nanos(5), Waker::noop().clone());
+    /// let mut due = Vec::new();
+    /// assert_eq!(timers.fire_with(LoopTime::from_nanos(5), |waker| due.push(waker)), 1);
+    /// assert_eq!(due.len(), 1);
+    /// ```
+    pub fn fire_with(&self, now: LoopTime, mut resume: impl FnMut(Waker)) -> usize {
         let deadlines = &self.shared.deadlines;
         let round = deadlines.borrow().round();
         let mut fired = 0;
@@ -273,6 +310,7 @@ impl Timers {
             let due = deadlines.borrow_mut().pop_due_of(round, now);
             match due {
                 Some((_, Action::Wake(waker))) => waker.wake(),
+                Some((_, Action::Resume(waker))) => resume(waker),
                 Some((_, Action::Call(callback))) => callback(),
                 None => return fired,
             }
@@ -315,7 +353,9 @@ impl Timers {
     /// then who to wake. One look-up for all of it, and no look at the clock.
     pub(crate) fn refresh_waker(&self, key: TimerKey, waker: &Waker) -> Fate {
         match self.shared.deadlines.borrow().get(key.0) {
-            Some(Action::Wake(current)) if current.will_wake(waker) => return Fate::Waiting,
+            Some(Action::Wake(current) | Action::Resume(current)) if current.will_wake(waker) => {
+                return Fate::Waiting;
+            }
             Some(_) => {}
             None if self
                 .shared
@@ -329,12 +369,15 @@ impl Timers {
         }
         // A waker's clone and drop are foreign code, so the borrow is let go for both.
         let new = waker.clone();
-        let old = self
-            .shared
-            .deadlines
-            .borrow_mut()
-            .get_mut(key.0)
-            .map(|action| mem::replace(action, Action::Wake(new)));
+        let mut deadlines = self.shared.deadlines.borrow_mut();
+        let old = match deadlines.get_mut(key.0) {
+            Some(Action::Wake(current) | Action::Resume(current)) => {
+                Some(mem::replace(current, new))
+            }
+            // The clone above is foreign code too, and may have taken the timer out.
+            _ => None,
+        };
+        drop(deadlines);
         drop(old);
         Fate::Waiting
     }

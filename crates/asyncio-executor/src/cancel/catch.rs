@@ -63,7 +63,7 @@ impl<F: Future> CatchCancelled<F> {
     ///
     /// Counts in the task's `cancelling()` like any other; whoever makes it takes it back with
     /// [`uncancel`](crate::uncancel) when the scope has ended (S105). Without effect before the first poll and after
-    /// the end. Woken through its waker, or at once if the caller goes on to poll it.
+    /// the end. Whoever must be polled for it is woken, so the caller may return `Pending`; or poll the scope at once.
     pub fn request(self: Pin<&mut Self>, error: CancelledError) {
         self.project().scope.request(error);
     }

@@ -22,6 +22,7 @@
 pub(crate) mod catch;
 pub(crate) mod error;
 pub(crate) mod finally;
+mod nodes;
 pub(crate) mod raise;
 pub(crate) mod request;
 pub(crate) mod scopes;

@@ -6,31 +6,33 @@ use std::ptr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use slab::Slab;
-
 use super::error::CancelledError;
+use super::nodes::Nodes;
 use super::request;
 use crate::local::Local;
 use crate::meta::{Meta, flag};
-use crate::root::Revived;
 
 /// The scopes of one task. Made when its first scope is polled; shared by the task and its scopes.
 pub(crate) struct Scopes {
     /// Null once the task has ended: scopes that outlive it have no task any more.
     task: Cell<*const Meta>,
-    pub(super) nodes: RefCell<Slab<Node>>,
+    pub(super) nodes: RefCell<Nodes>,
     /// The scope whose body is being polled, innermost.
     current: Cell<Option<usize>>,
     /// How many nodes carry a mark; the task's `SCOPE_MARKED` bit says whether it is not zero.
     marks: Cell<usize>,
+    /// The number of the latest request, and of the latest that somebody took: a forwarded one that comes back and is
+    /// not later than that has been heard.
+    requests: Cell<u64>,
+    taken: Cell<u64>,
+    /// Some node has, or had, news: the usual poll asks this once instead of each node.
+    any_news: Cell<bool>,
 }
 
 pub(super) struct Node {
     pub(super) parent: Option<usize>,
     /// Living scopes directly below; 0 makes this an innermost one.
     children: usize,
-    /// The body is being polled further up the stack.
-    pub(super) polling: bool,
     /// What this was last polled with; `None` stands for the task's own waker.
     pub(super) waker: Option<Waker>,
     pub(super) hook: Hook,
@@ -48,27 +50,40 @@ pub(super) struct News {
     /// A raise inside the body.
     raised: Option<CancelledError>,
     /// The request the hook accepted.
-    pub(super) forwarded: Option<CancelledError>,
+    forwarded: Option<Forwarded>,
+}
+
+impl News {
+    /// Notes the request to take before the body is polled again: the first one, also where that was passed on (S53).
+    pub(super) fn ask(&mut self, error: &CancelledError) {
+        let forwarded = self.forwarded.as_ref().map(|forwarded| &forwarded.request);
+        self.asked
+            .get_or_insert_with(|| forwarded.unwrap_or(error).clone());
+    }
+}
+
+/// A request that a hook accepted, until the scope hears how that ended.
+struct Forwarded {
+    request: CancelledError,
+    /// Which it was, see [`Scopes::requests`].
+    number: u64,
+    /// The scope it was aimed at; `None` for the task.
+    target: Option<usize>,
+    /// The thing was settled and the scope was not polled for it.
+    overdue: bool,
 }
 
 impl Node {
-    pub(super) fn news_mut(&mut self) -> &mut News {
-        self.news.get_or_insert_default()
-    }
-
     fn mark(&self) -> Option<&CancelledError> {
         self.news.as_ref()?.mark.as_ref()
     }
 
-    fn forwarded(&self) -> Option<&CancelledError> {
+    fn forwarded(&self) -> Option<&Forwarded> {
         self.news.as_ref()?.forwarded.as_ref()
     }
 
     /// Takes one of the news out, without making any.
-    fn take(
-        &mut self,
-        which: impl FnOnce(&mut News) -> &mut Option<CancelledError>,
-    ) -> Option<CancelledError> {
+    fn take<T>(&mut self, which: impl FnOnce(&mut News) -> &mut Option<T>) -> Option<T> {
         which(self.news.as_mut()?).take()
     }
 }
@@ -93,19 +108,10 @@ pub trait Forward {
 }
 
 impl Hook {
-    pub(super) fn forward(&self, request: &CancelledError) -> bool {
-        match self {
-            Hook::None => false,
-            // SAFETY: see the variant; the caller holds no reference into the tree.
-            Hook::Task(meta) => request::request(unsafe { &**meta }, request.clone()),
-            Hook::Custom(hook) => hook.forward(request),
-        }
-    }
-
     fn is_settled(&self) -> bool {
         match self {
             Hook::None => false,
-            // SAFETY: see the variant.
+            // SAFETY: see the variant; called with the node just looked up in the tree.
             Hook::Task(meta) => unsafe { &**meta }.is_done(),
             Hook::Custom(hook) => hook.is_settled(),
         }
@@ -116,9 +122,12 @@ impl Scopes {
     pub(crate) fn new(task: *const Meta) -> Rc<Scopes> {
         Rc::new(Scopes {
             task: Cell::new(task),
-            nodes: RefCell::new(Slab::new()),
+            nodes: RefCell::default(),
             current: Cell::new(None),
             marks: Cell::new(0),
+            requests: Cell::new(0),
+            taken: Cell::new(0),
+            any_news: Cell::new(false),
         })
     }
 
@@ -150,8 +159,24 @@ impl Scopes {
             .collect()
     }
 
-    fn set_mark(&self, key: usize, mark: CancelledError) {
-        let former = self.nodes.borrow_mut()[key].news_mut().mark.replace(mark);
+    /// The news of a node, made if there are none.
+    pub(super) fn news<'n>(&self, node: &'n mut Node) -> &'n mut News {
+        self.any_news.set(true);
+        node.news.get_or_insert_default()
+    }
+
+    /// Whether the body of `key` is being polled further up the stack.
+    pub(super) fn is_polling(&self, key: usize) -> bool {
+        let nodes = self.nodes.borrow();
+        let current = self.current.get();
+        current.is_some_and(|current| path(&nodes, current).any(|at| at == key))
+    }
+
+    pub(super) fn set_mark(&self, key: usize, mark: CancelledError) {
+        let former = self
+            .news(&mut self.nodes.borrow_mut()[key])
+            .mark
+            .replace(mark);
         if former.is_none() {
             self.marks.set(self.marks.get() + 1);
             self.update_scope_marked();
@@ -177,10 +202,20 @@ impl Scopes {
         }
     }
 
+    /// Notes that a new request is on its way.
+    pub(super) fn count_request(&self) {
+        self.requests.set(self.requests.get() + 1);
+    }
+
+    /// Notes that somebody reacts to what was requested so far.
+    fn count_taken(&self) {
+        self.taken.set(self.requests.get());
+    }
+
     /// Takes every mark on `key` and above it, the task's included: one request reached a scope there (S53).
     ///
-    /// Returns the outermost.
-    pub(super) fn take_marks(&self, key: usize) -> Option<CancelledError> {
+    /// Returns the outermost, and the scope it was on (`None`: the task).
+    fn take_marks(&self, key: usize) -> Option<(CancelledError, Option<usize>)> {
         let mut found = None;
         let marked: Vec<usize> = {
             let nodes = self.nodes.borrow();
@@ -189,15 +224,15 @@ impl Scopes {
                 .collect()
         };
         for above in marked {
-            found = self.take_mark(above);
+            found = self.take_mark(above).map(|mark| (mark, Some(above)));
         }
         if let Some(task) = self.task()
             && task.has(flag::MARKED)
         {
             task.unset(flag::MARKED | flag::ASKED);
-            found = task.with_extra(|extra| extra.cancel.take()).flatten();
             // The mark is the authority; a request without a message has nothing stored beside it.
-            found.get_or_insert_default();
+            let mark = task.with_extra(|extra| extra.cancel.take()).flatten();
+            found = Some((mark.unwrap_or_default(), None));
         }
         found
     }
@@ -220,31 +255,119 @@ impl Scopes {
         let Some(key) = self.current.get() else {
             return false;
         };
-        self.nodes.borrow_mut()[key].news_mut().raised = Some(error.clone());
+        self.news(&mut self.nodes.borrow_mut()[key]).raised = Some(error.clone());
         true
     }
 
-    /// Turns a forwarded request whose target is settled back into a mark on the task: if the scope that forwarded
-    /// it is polled now, it takes the mark with it; if it is not (a stale arm of a `select`), the request is not lost.
-    pub(crate) fn revive_forwarded(&self) -> Revived {
-        let forwarded: Vec<(CancelledError, Hook)> = self
-            .nodes
-            .borrow()
-            .iter()
-            .filter_map(|(_, node)| Some((node.forwarded()?.clone(), node.hook.clone())))
-            .collect();
-        if forwarded.is_empty() {
-            return Revived::Nothing;
+    /// The hook of `key` accepted the latest request: it is out of the way until the scope hears how that ended.
+    pub(super) fn note_forwarded(
+        &self,
+        key: usize,
+        target: Option<usize>,
+        request: &CancelledError,
+    ) {
+        if !self.nodes.borrow().contains(key) {
+            // The hook has run code that dropped the scope.
+            return;
         }
-        match forwarded.into_iter().find(|(_, hook)| hook.is_settled()) {
-            Some((request, _)) => Revived::Settled(request),
-            None => Revived::Waiting,
+        self.take_marks(key);
+        let mut nodes = self.nodes.borrow_mut();
+        let news = self.news(&mut nodes[key]);
+        let request = match news.forwarded.take() {
+            Some(former) => former.request,
+            None => request.clone(),
+        };
+        news.forwarded = Some(Forwarded {
+            request,
+            number: self.requests.get(),
+            target,
+            overdue: false,
+        });
+        drop(nodes);
+        if let Some(task) = self.task() {
+            task.set(flag::FORWARDED);
+        }
+    }
+
+    /// The body was polled and is pending: if a scope that passed a request on was not polled although the thing is
+    /// settled (a stale arm of a `select`), its request is not lost but becomes a mark again.
+    ///
+    /// It gets one more poll first: the thing may have been settled in this very poll, after the scope's.
+    pub(crate) fn revive_forwarded(&self) {
+        let mut any = false;
+        let mut again = false;
+        let keys: Vec<usize> = {
+            let nodes = self.nodes.borrow();
+            let forwarded = nodes.iter().filter(|(_, node)| node.forwarded().is_some());
+            forwarded.map(|(key, _)| key).collect()
+        };
+        for key in keys {
+            let hook = match self.nodes.borrow_mut().get_mut(key) {
+                Some(node) if node.forwarded().is_some() => node.hook.clone(),
+                _ => continue,
+            };
+            any = true;
+            if !hook.is_settled() {
+                continue;
+            }
+            again = true;
+            let forwarded = {
+                let mut nodes = self.nodes.borrow_mut();
+                let Some(node) = nodes.get_mut(key) else {
+                    continue;
+                };
+                match &mut self.news(node).forwarded {
+                    Some(forwarded) if !forwarded.overdue => {
+                        forwarded.overdue = true;
+                        continue;
+                    }
+                    forwarded => forwarded.take(),
+                }
+            };
+            if let Some(forwarded) = forwarded {
+                self.revive(key, forwarded);
+            }
+        }
+        if let Some(task) = self.task() {
+            if !any {
+                task.unset(flag::FORWARDED);
+            }
+            if again {
+                request::rouse(task);
+            }
+        }
+    }
+
+    /// The scope `key` will not hear how the request it passed on ended: unless somebody else took it, it becomes a
+    /// mark again on what it was aimed at.
+    fn revive(&self, key: usize, forwarded: Forwarded) {
+        if forwarded.number <= self.taken.get() {
+            return;
+        }
+        let alive = match forwarded.target {
+            None => true,
+            Some(target) => path(&self.nodes.borrow(), key).any(|above| above == target),
+        };
+        if alive {
+            self.put_mark(forwarded.target, forwarded.request);
+        }
+    }
+
+    /// Marks a scope, or the task.
+    fn put_mark(&self, target: Option<usize>, request: CancelledError) {
+        match (target, self.task()) {
+            (Some(target), _) => self.set_mark(target, request),
+            (None, Some(task)) => {
+                task.set(flag::MARKED);
+                task.with_new_extra(|extra| extra.cancel = Some(request));
+            }
+            (None, None) => {}
         }
     }
 }
 
 /// `key` and the scopes above it, innermost first.
-fn path(nodes: &Slab<Node>, key: usize) -> impl Iterator<Item = usize> + '_ {
+fn path(nodes: &Nodes, key: usize) -> impl Iterator<Item = usize> + '_ {
     std::iter::successors(Some(key), |key| nodes[*key].parent)
 }
 
@@ -255,21 +378,22 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Takes a place under the current scope of the task being stepped, unless it has one in that task already.
+    /// Takes a place under the current scope of the task being stepped, or moves there with all that is below it.
     /// Returns false where no task is being stepped, and true otherwise.
     ///
     /// To be called by every poll before anything else.
     pub(super) fn join(&mut self, cx: &Context<'_>) -> bool {
         let Some(local) = Local::current() else {
+            self.leave();
             return false;
         };
         let Some(task) = local.current_meta() else {
+            self.leave();
             return false;
         };
         if let Some((scopes, _)) = &self.place
             && !ptr::eq(scopes.task.get(), task)
         {
-            // It was polled by another task before and has moved.
             self.leave();
         }
         let foreign_waker = match local.current_waker() {
@@ -288,7 +412,6 @@ impl Scope {
                     nodes.insert(Node {
                         parent,
                         children: 0,
-                        polling: false,
                         waker: foreign_waker.cloned(),
                         hook: Hook::None,
                         news: None,
@@ -298,6 +421,17 @@ impl Scope {
             }
             Some((scopes, key)) => {
                 let mut nodes = scopes.nodes.borrow_mut();
+                let (former_parent, parent) = (nodes[*key].parent, scopes.current.get());
+                if former_parent != parent {
+                    // An arm that outlived its `select` and is awaited somewhere else now.
+                    if let Some(former) = former_parent {
+                        nodes[former].children -= 1;
+                    }
+                    if let Some(parent) = parent {
+                        nodes[parent].children += 1;
+                    }
+                    nodes[*key].parent = parent;
+                }
                 let node = &mut nodes[*key];
                 let same = match (&node.waker, foreign_waker) {
                     (None, None) => true,
@@ -314,50 +448,78 @@ impl Scope {
         true
     }
 
+    /// Gives the place up if it is not in the task being stepped: this was polled by another task before.
+    fn leave_if_moved(&mut self) {
+        if let Some((scopes, _)) = &self.place {
+            let here = Local::current().and_then(Local::current_meta);
+            if !here.is_some_and(|task| ptr::eq(scopes.task.get(), task)) {
+                self.leave();
+            }
+        }
+    }
+
     /// The request this scope was asked to take before it polls its body (S48).
+    #[inline]
     pub(super) fn take_asked(&mut self) -> Option<CancelledError> {
+        match &self.place {
+            Some((scopes, _)) if scopes.any_news.get() => self.take_asked_if_any(),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn take_asked_if_any(&mut self) -> Option<CancelledError> {
         let (scopes, key) = self.place.as_ref()?;
         if scopes.task.get().is_null() {
             return None;
         }
         let asked = scopes.nodes.borrow_mut()[*key].take(|news| &mut news.asked)?;
         scopes.take_marks(*key);
+        scopes.count_taken();
         Some(asked)
     }
 
     /// Polls a body as the current scope. The scope has joined.
+    #[inline]
     pub(super) fn poll_body<R>(&self, poll: impl FnOnce() -> R) -> R {
         let Some((scopes, key)) = &self.place else {
             return poll();
         };
         /// Also when the body panics.
-        struct Restore<'a>(&'a Scopes, usize, Option<usize>);
+        struct Restore<'a>(&'a Scopes, Option<usize>);
         impl Drop for Restore<'_> {
             fn drop(&mut self) {
-                self.0.current.set(self.2);
-                if let Some(node) = self.0.nodes.borrow_mut().get_mut(self.1) {
-                    node.polling = false;
-                }
+                self.0.current.set(self.1);
             }
         }
-        scopes.nodes.borrow_mut()[*key].polling = true;
-        let _restore = Restore(scopes, *key, scopes.current.replace(Some(*key)));
+        let _restore = Restore(scopes, scopes.current.replace(Some(*key)));
         poll()
     }
 
     /// What unwinds this scope now that its body returned `Pending`: a raise inside, or a request that marks it or
     /// something around it (S50).
+    #[inline]
     pub(super) fn interrupted(&mut self) -> Option<CancelledError> {
+        let (scopes, _) = self.place.as_ref()?;
+        let task = scopes.task()?;
+        if !scopes.any_news.get() && !task.has(flag::MARKED | flag::SCOPE_MARKED) {
+            return None;
+        }
+        self.interrupted_by()
+    }
+
+    #[cold]
+    fn interrupted_by(&mut self) -> Option<CancelledError> {
         let (scopes, key) = self.place.as_ref()?;
         let task = scopes.task()?;
         let raised = scopes.nodes.borrow_mut()[*key].take(|news| &mut news.raised);
-        if raised.is_some() {
-            return raised;
-        }
-        if task.has(flag::MARKED | flag::SCOPE_MARKED) {
-            return scopes.take_marks(*key);
-        }
-        None
+        let error = match raised {
+            Some(raised) => raised,
+            None if task.has(flag::MARKED | flag::SCOPE_MARKED) => scopes.take_marks(*key)?.0,
+            None => return None,
+        };
+        scopes.count_taken();
+        Some(error)
     }
 
     /// Aims a request at this scope and what is below it, see [`request`].
@@ -365,9 +527,7 @@ impl Scope {
         if let Some((scopes, key)) = &self.place
             && let Some(task) = scopes.task()
         {
-            task.cancelling.set(task.cancelling.get() + 1);
-            scopes.set_mark(*key, error.clone());
-            request::ask_innermost(task, scopes, Some(*key), &error);
+            request::request_below(task, scopes, *key, &error);
         }
     }
 
@@ -376,8 +536,18 @@ impl Scope {
         let Some((scopes, key)) = self.place.take() else {
             return;
         };
-        if scopes.task.get().is_null() {
-            return;
+        let Some(task) = scopes.task() else { return };
+        let forwarded = if scopes.any_news.get() {
+            scopes.nodes.borrow_mut()[key].take(|news| &mut news.forwarded)
+        } else {
+            None
+        };
+        if let Some(forwarded) = forwarded {
+            scopes.revive(key, forwarded);
+            // What is around this scope sees the mark when its body returns `Pending`.
+            if task.has(flag::MARKED | flag::SCOPE_MARKED) {
+                request::rouse(task);
+            }
         }
         let node = {
             let mut nodes = scopes.nodes.borrow_mut();
@@ -392,6 +562,8 @@ impl Scope {
             if let Some(parent) = node.parent {
                 nodes[parent].children += node.children;
                 nodes[parent].children -= 1;
+            } else if nodes.is_empty() {
+                scopes.any_news.set(false);
             }
             node
         };
@@ -406,8 +578,11 @@ impl Scope {
 }
 
 impl Drop for Scope {
+    #[inline]
     fn drop(&mut self) {
-        self.leave();
+        if self.place.is_some() {
+            self.leave();
+        }
     }
 }
 
@@ -430,7 +605,10 @@ impl ForwardScope {
     }
 
     /// The request that came when the thing was settled but not yet taken: the result is lost to this await (S48).
+    #[inline]
     pub fn take_request(&mut self) -> Option<CancelledError> {
+        self.scope.place.as_ref()?;
+        self.scope.leave_if_moved();
         let request = self.scope.take_asked();
         if request.is_some() {
             self.scope.leave();
@@ -466,14 +644,33 @@ impl ForwardScope {
         // S51: a task that cancelled itself and now suspends here: what it awaits is asked first.
         if let Some(task) = scopes.task()
             && task.has(flag::MARKED | flag::SCOPE_MARKED)
-            && let Some(error) = scopes.take_marks(*key)
+            && let Some((error, target)) = scopes.take_marks(*key)
         {
-            request::forward_or_ask(task, scopes, *key, &error);
+            scopes.count_request();
+            match request::Round::begin(task) {
+                Some(mut round) => {
+                    if round.forward_or_ask(scopes, *key, target, &error) {
+                        request::rouse(task);
+                    }
+                    round.go_on(&error);
+                }
+                // A hook of this task polls it: let it be asked when that is over.
+                None => {
+                    scopes.put_mark(target, error);
+                    request::rouse(task);
+                }
+            }
         }
     }
 
     /// The thing is settled: gives the place up and returns the request that was passed on to it, if any.
+    #[inline]
     pub fn finish(&mut self) -> Option<CancelledError> {
+        self.scope.place.as_ref()?;
+        self.finish_suspended()
+    }
+
+    fn finish_suspended(&mut self) -> Option<CancelledError> {
         let (scopes, key) = self.scope.place.as_ref()?;
         let forwarded = if scopes.task.get().is_null() {
             None
@@ -481,11 +678,10 @@ impl ForwardScope {
             scopes.nodes.borrow_mut()[*key].take(|news| &mut news.forwarded)
         };
         if forwarded.is_some() {
-            // `revive_forwarded` may have marked the task for it.
-            scopes.take_marks(*key);
+            scopes.count_taken();
         }
         self.scope.leave();
-        forwarded
+        Some(forwarded?.request)
     }
 }
 

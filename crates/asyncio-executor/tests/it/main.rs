@@ -1,0 +1,14 @@
+//! The promises of the executor, one file per group.
+
+mod cancelling;
+mod closing;
+mod foreign;
+mod joining;
+mod memory;
+mod misuse;
+mod order;
+mod panics;
+mod programs;
+mod scopes;
+mod support;
+mod tasks;
