@@ -125,7 +125,7 @@ async fn fetch_everything() -> io::Result<()> {
     );
     println!(
         "the loop: {} turns, {} tasks, {} polls, {} wakes ({} from other threads), {} system calls",
-        stats.turns,
+        stats.executor.turns,
         stats.executor.spawned,
         stats.executor.polls,
         stats.executor.wakes,

@@ -51,13 +51,11 @@ async fn serve() {
         .expect("it serves until it is killed");
 }
 
-/// Through the streams, as an asyncio program would: a read, a write, a drain.
+/// Through the streams: a read into a buffer of its own, as the peers do, a write, a drain.
 async fn echo(mut reader: StreamReader, writer: StreamWriter) {
-    while let Ok(data) = reader.read(READ).await {
-        if data.is_empty() {
-            break;
-        }
-        writer.write(&data);
+    let mut buffer = [0; READ];
+    while let Ok(n @ 1..) = reader.read_into(&mut buffer).await {
+        writer.write(&buffer[..n]);
         if writer.drain().await.is_err() {
             break;
         }

@@ -68,6 +68,13 @@ pub fn at_turn_end(hook: Rc<dyn TurnEnd>) {
     }
 }
 
+/// The number of the turn that runs on the current executor: what happens in one turn sees one number. 0 where no
+/// executor is entered.
+#[inline]
+pub fn turn_number() -> u64 {
+    Local::current().map_or(0, Local::turn_number)
+}
+
 /// Whether an executor is entered on this thread.
 pub fn is_entered() -> bool {
     Local::current().is_some()

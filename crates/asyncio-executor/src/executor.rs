@@ -134,6 +134,7 @@ impl Executor {
             // somebody else's task for its own.
             return self.enter(|| self.run_ready());
         }
+        self.local.begin_turn();
         let ran = self.local.run(self.local.ready_len());
         self.local.end_turn();
         ran
@@ -234,6 +235,8 @@ impl Executor {
                 local.current_meta().is_none() && !local.is_running(),
                 "an executor cannot be closed by one of its own tasks or callbacks: return from the run first"
             );
+            // Before the reports: their handler may close again.
+            self.closed.set(true);
             // S36: Python's report for a pending task that goes, made at the one place where ours go.
             for task in self.all_tasks() {
                 local.report(ExceptionContext {
@@ -243,7 +246,6 @@ impl Executor {
                     scheduled_at: None,
                 });
             }
-            self.closed.set(true);
             local.closing.set(true);
             // SAFETY: the bias, which `Local` gives up when it is dropped.
             let injector = unsafe { &local.shared.as_ref().injector };

@@ -116,7 +116,10 @@ mod loom_tests {
 
     #[test]
     fn a_push_is_taken_or_wakes_the_sleeper() {
-        loom::model(|| {
+        // Without a bound this runs for hours: the queue alone has many interleavings.
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
             let sleeper = Arc::new(Sleeper {
                 woken: Mutex::new(false),
                 condition: Condvar::new(),

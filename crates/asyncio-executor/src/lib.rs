@@ -62,7 +62,7 @@ pub use cancel::{
 };
 pub use current::{
     YieldNow, all_tasks, at_turn_end, call_soon, cancellation_pending, cancelling, current_remote,
-    current_task, is_entered, report, spawn, uncancel, yield_now,
+    current_task, is_entered, report, spawn, turn_number, uncancel, yield_now,
 };
 pub use exception::{ExceptionContext, ExceptionHandler};
 pub use executor::Executor;

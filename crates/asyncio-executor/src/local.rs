@@ -37,6 +37,7 @@ pub(crate) struct Local {
     current_waker: Cell<*const Waker>,
     ids: Cell<(u64, u64)>,
     pub(crate) closing: Cell<bool>,
+    turns: Cell<u64>,
     polls: Cell<u64>,
     callbacks: Cell<u64>,
     wakes: Cell<u64>,
@@ -66,6 +67,7 @@ impl Local {
             current_waker: Cell::new(ptr::null()),
             ids: Cell::new((0, 0)),
             closing: Cell::new(false),
+            turns: Cell::new(0),
             polls: Cell::new(0),
             callbacks: Cell::new(0),
             wakes: Cell::new(0),
@@ -166,6 +168,17 @@ impl Local {
         self.turn_end.borrow_mut().push(hook);
     }
 
+    /// The number of the turn that runs, from 1.
+    #[inline]
+    pub(crate) fn turn_number(&self) -> u64 {
+        self.turns.get()
+    }
+
+    #[inline]
+    pub(crate) fn begin_turn(&self) {
+        self.turns.set(self.turns.get() + 1);
+    }
+
     #[inline]
     pub(crate) fn end_turn(&self) {
         if !self.turn_end.borrow().is_empty() {
@@ -198,7 +211,16 @@ impl Local {
                     ran += 1;
                 }
                 // Whoever waits for it is ended from the list of the living.
-                Entry::Wake(waker) => drop(waker),
+                Entry::Wake(waker) => {
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(waker))) {
+                        self.report(ExceptionContext::panic(
+                            "panic in the destructor of a waker",
+                            panic,
+                            None,
+                            None,
+                        ));
+                    }
+                }
                 Entry::Call(call) => {
                     // A destructor that panics must not keep the others from being dropped.
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.cancel())) {
@@ -442,6 +464,7 @@ impl Local {
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             spawned: self.spawned.get(),
+            turns: self.turns.get(),
             polls: self.polls.get(),
             callbacks: self.callbacks.get(),
             wakes: self.wakes.get(),

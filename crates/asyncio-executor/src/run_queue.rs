@@ -94,3 +94,38 @@ impl RunQueue {
         self.aside.shrink_to(capacity);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::panic::Location;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn callbacks_leave_in_the_order_they_came_and_the_burst_gives_its_memory_back() {
+        let seen: Rc<RefCell<Vec<usize>>> = Rc::default();
+        let mut queue = RunQueue::default();
+        for n in 0..10 * KEEP {
+            let log = seen.clone();
+            queue.push(Entry::Call(crate::callback::once(
+                move || log.borrow_mut().push(n),
+                Location::caller(),
+            )));
+        }
+        assert_eq!(queue.len(), 10 * KEEP);
+        while let Some(Entry::Call(call)) = queue.pop() {
+            call.run();
+        }
+        assert!(seen.borrow().iter().copied().eq(0..10 * KEEP));
+        assert!(queue.aside.is_empty() && queue.line.is_empty());
+        let capacity = queue.line.capacity();
+        queue.turn_used(1);
+        assert!(queue.line.capacity() < capacity);
+        for _ in 0..64 {
+            queue.turn_used(1);
+        }
+        assert!(queue.line.capacity() <= KEEP);
+    }
+}

@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
+    /// Turns: calls of [`run_ready`](crate::Executor::run_ready).
+    pub turns: u64,
     /// Tasks made.
     pub spawned: u64,
     /// Steps of tasks.

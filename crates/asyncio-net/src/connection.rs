@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use asyncio_executor::TurnEnd;
-use asyncio_reactor::Source;
+use asyncio_reactor::{Interest, Source};
 
 use crate::changes::Changes;
 use crate::error::Lost;
@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     low: Cell<usize>,
     paused: Cell<bool>,
     /// A write has gone out directly in this turn: further ones are gathered.
-    sent_this_turn: Cell<bool>,
+    sent_in_turn: Cell<u64>,
     hooked: Cell<bool>,
     flushing: Cell<bool>,
 
@@ -67,7 +67,7 @@ impl Connection {
             high: Cell::new(HIGH_WATER),
             low: Cell::new(HIGH_WATER / 4),
             paused: Cell::new(false),
-            sent_this_turn: Cell::new(false),
+            sent_in_turn: Cell::new(u64::MAX),
             hooked: Cell::new(false),
             flushing: Cell::new(false),
             closing: Cell::new(false),
@@ -103,6 +103,23 @@ impl Connection {
 
 /// Reading.
 impl Connection {
+    /// Pending, and the task waits, if the kernel's last word was that nothing has come; for a caller that would prepare
+    /// memory for nothing.
+    pub(crate) fn poll_worth_receiving(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = match &*self.source.borrow() {
+            Some(source) if !self.closing.get() => source.poll_worth_trying(cx, Interest::Readable),
+            _ => return Poll::Ready(()),
+        };
+        match polled {
+            Poll::Pending => {
+                remember(&self.reader, cx);
+                Poll::Pending
+            }
+            // An error comes out of the attempt again.
+            Poll::Ready(_) => Poll::Ready(()),
+        }
+    }
+
     /// Receives; 0 means the end, also when it was closed on this side (S201).
     pub(crate) fn poll_recv(
         &self,
@@ -172,7 +189,8 @@ impl Connection {
     }
 
     fn may_send_at_once(&self) -> bool {
-        !self.sent_this_turn.get() && self.unsent.borrow().is_empty()
+        self.sent_in_turn.get() != asyncio_executor::turn_number()
+            && self.unsent.borrow().is_empty()
     }
 
     /// The first sending of a turn; `None` when the connection is lost.
@@ -182,8 +200,7 @@ impl Connection {
     ) -> Option<usize> {
         let result = send(self.source.borrow().as_ref()?);
         let sent = self.sent(result)?;
-        self.sent_this_turn.set(true);
-        self.hook();
+        self.sent_in_turn.set(asyncio_executor::turn_number());
         Some(sent)
     }
 
@@ -340,8 +357,7 @@ impl Connection {
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(n)) => {
-                    self.sent_this_turn.set(true);
-                    self.hook();
+                    self.sent_in_turn.set(asyncio_executor::turn_number());
                     return Poll::Ready(Ok(n));
                 }
                 Poll::Ready(Err(error)) => {
@@ -520,7 +536,6 @@ impl Connection {
 impl TurnEnd for Connection {
     fn turn_ended(&self) {
         self.hooked.set(false);
-        self.sent_this_turn.set(false);
         self.flush_now();
         if self.writer_dropped.get() && !self.reader_dropped.get() {
             self.write_eof();

@@ -320,6 +320,9 @@ impl StreamReader {
             return Poll::Ready(Ok(0));
         }
         ready!(self.poll_turn(cx));
+        if self.connection.poll_worth_receiving(cx).is_pending() {
+            return self.received(Poll::Pending);
+        }
         // S210. The search for a separator gives up before this is full, and `readexactly` needs what it needs.
         let most = self.limit.saturating_mul(2).max(needed);
         let room = self.buffer.room(most);

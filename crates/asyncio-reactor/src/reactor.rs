@@ -558,13 +558,19 @@ impl Inner {
     /// Less was read or written than asked for. If the descriptor carries bytes, that means there
     /// is no more for now.
     pub(crate) fn clear_after_short(&self, token: Token, interest: Interest, fd: BorrowedFd<'_>) {
-        let mut flow = self.source(token, |source| source.flow);
+        let flow = self.source(token, |source| {
+            if source.flow == Flow::Bytes {
+                source.readiness.clear_after_short(interest);
+            }
+            source.flow
+        });
         if flow == Flow::Unknown {
-            flow = self.find_flow(fd);
+            // Once in a descriptor's life.
+            let flow = self.find_flow(fd);
             self.source(token, |source| source.flow = flow);
-        }
-        if flow == Flow::Bytes {
-            self.source(token, |source| source.readiness.clear_after_short(interest));
+            if flow == Flow::Bytes {
+                self.source(token, |source| source.readiness.clear_after_short(interest));
+            }
         }
     }
 
@@ -596,7 +602,12 @@ impl Inner {
         waker: &Waker,
         fd: BorrowedFd<'_>,
     ) -> io::Result<()> {
-        if !self.source(token, |source| source.waiters(interest).contains(waker)) {
+        // The usual case first: nobody waits, so nobody is asked whether it is this one.
+        let waits = self.source(token, |source| {
+            let waiters = source.waiters(interest);
+            !waiters.is_empty() && waiters.contains(waker)
+        });
+        if !waits {
             // Cloned, and the one too many woken, with no borrow held: both are somebody else's
             // code.
             let waker = waker.clone();

@@ -120,6 +120,28 @@ impl<T: AsFd> Source<T> {
         self.poll_ready(cx, Interest::Readable)
     }
 
+    /// Ready if an operation is worth trying: nothing was tried yet, or the kernel has spoken since one found nothing.
+    /// Otherwise the task waits, as if it had tried. For callers that would prepare memory for nothing.
+    ///
+    /// # Errors
+    /// As [`poll_readable`](Source::poll_readable).
+    pub fn poll_worth_trying(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<io::Result<()>> {
+        match self.registration.get() {
+            Some(registration)
+                if !registration
+                    .reactor()?
+                    .worth_trying(registration.token, interest) =>
+            {
+                self.poll_park(cx, interest)
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Waits until the kernel says that there is room to write, or that a connection attempt has
     /// ended.
     ///

@@ -432,7 +432,6 @@ impl Inner {
 
     pub(crate) fn stats(&self) -> LoopStats {
         LoopStats {
-            turns: self.pace.turns.get(),
             executor: self.executor.stats(),
             reactor: self.reactor.stats(),
             timers: self.timers.len(),

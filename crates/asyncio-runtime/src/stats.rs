@@ -4,9 +4,7 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoopStats {
-    /// Turns of the loop.
-    pub turns: u64,
-    /// Steps of tasks, callbacks run, wakes: what the executor counts.
+    /// Turns, steps of tasks, callbacks run, wakes: what the executor counts.
     pub executor: asyncio_executor::Stats,
     /// Waits, system calls, events: what the reactor counts.
     pub reactor: asyncio_reactor::Stats,

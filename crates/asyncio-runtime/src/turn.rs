@@ -18,7 +18,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a loop remembers from turn to turn.
 pub(crate) struct Pace {
-    pub(crate) turns: Cell<u64>,
     polls_since_look: Cell<usize>,
     /// Deadlines up to here are near: `NEAR` after the clock was last read.
     near: Cell<LoopTime>,
@@ -27,7 +26,6 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) fn new(now: LoopTime) -> Pace {
         Pace {
-            turns: Cell::new(0),
             polls_since_look: Cell::new(0),
             near: Cell::new(now + NEAR),
         }
@@ -42,7 +40,6 @@ impl Inner {
     #[inline]
     pub(crate) fn turn(&self, max_wait: Option<Duration>) -> io::Result<usize> {
         let pace = &self.pace;
-        pace.turns.set(pace.turns.get() + 1);
         // 1. Remote wakes. One relaxed load when there are none.
         self.executor.take_foreign();
         let idle = self.executor.ready_len() == 0 && !self.stopping.get();

@@ -8,7 +8,7 @@ use asyncio_executor::{
     finally, spawn, yield_now,
 };
 
-use crate::support::{Drops, Gate, OnDrop, Trace, reports, settle, turn};
+use crate::support::{Drops, Gate, OnDrop, PENDING, Trace, reports, settle, turn};
 
 #[test]
 fn close_drops_every_future_where_it_stands() {
@@ -254,6 +254,39 @@ fn a_panicking_destructor_does_not_keep_the_rest_from_being_dropped() {
         ]
     );
     assert!(executor.remote().call(|| ()).is_err());
+}
+
+#[test]
+fn close_reports_tasks_that_are_pending_and_the_handler_may_close_again() {
+    // S36
+    let executor = Rc::new(Executor::new());
+    let trace = Trace::default();
+    executor
+        .spawn(std::future::pending::<()>())
+        .name("idle")
+        .detach();
+    executor.spawn(async {}).name("not started").detach();
+    settle(&executor);
+    executor.spawn(async {}).name("not started").detach();
+    let (log, again) = (trace.clone(), Rc::downgrade(&executor));
+    executor.set_exception_handler(Some(Rc::new(move |context| {
+        log.log(format!(
+            "{}: {}",
+            context.task.as_ref().unwrap().name,
+            context.message
+        ));
+        if let Some(executor) = again.upgrade() {
+            executor.close();
+        }
+    })));
+    executor.close();
+    assert_eq!(
+        trace.take(),
+        [
+            format!("idle: {PENDING}"),
+            format!("not started: {PENDING}")
+        ]
+    );
 }
 
 #[test]

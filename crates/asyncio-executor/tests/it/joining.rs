@@ -367,10 +367,12 @@ fn one_request_is_not_heard_twice_because_it_was_passed_on() {
     }
 }
 
+type BoxedJoin = Pin<Box<Join<u8>>>;
+
 #[test]
 fn an_await_that_moved_to_another_task_answers_to_that_one() {
     let executor = Executor::new();
-    let slot: Rc<RefCell<Option<Pin<Box<Join<u8>>>>>> = Rc::default();
+    let slot: Rc<RefCell<Option<BoxedJoin>>> = Rc::default();
     let (gate, heard) = (Gate::default(), Trace::default());
     let (put, wait, log) = (slot.clone(), gate.clone(), heard.clone());
     // The first task polls the await once, passes a request on, and gives it away.

@@ -14,7 +14,7 @@ use asyncio_executor::{
     call_soon, catch_cancelled, current_task, spawn, yield_now,
 };
 
-use crate::support::{Drops, HomeDrops, OnDrop, Trace, poll_once, reports, settle, turn};
+use crate::support::{Drops, HomeDrops, OnDrop, Trace, forget, poll_once, reports, settle, turn};
 
 /// A waker that runs a closure on its own thread.
 fn waker(f: impl Fn() + 'static) -> Waker {
@@ -34,6 +34,8 @@ fn waker(f: impl Fn() + 'static) -> Waker {
     unsafe impl Sync for Sendable {}
     Waker::from(Arc::new(Sendable(Run(Box::new(f), thread::current().id()))))
 }
+
+type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A leaf that awaits something that can be asked to end.
 struct Leaf {
@@ -180,10 +182,10 @@ fn a_handler_that_polls_scopes_leaves_none_behind_in_the_ended_task() {
 
 #[test]
 fn an_outcome_whose_destructor_polls_scopes_is_harmless() {
-    struct Curious(Rc<RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>>);
+    struct Curious(Rc<RefCell<Vec<Boxed>>>);
     impl Drop for Curious {
         fn drop(&mut self) {
-            let mut scope: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
+            let mut scope: Boxed = Box::pin(async {
                 let _ = catch_cancelled(std::future::pending::<()>()).await;
             });
             assert!(poll_once(scope.as_mut()).is_pending());
@@ -410,46 +412,6 @@ fn a_waker_used_by_a_request_may_come_back_into_the_executor() {
 }
 
 #[test]
-fn scopes_that_outlive_their_task_drop_their_wakers_when_it_ends() {
-    // Even if that panics, what waits for the task is told.
-    struct Bomb;
-    impl Wake for Bomb {
-        fn wake(self: Arc<Self>) {}
-    }
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("waker");
-        }
-    }
-    let executor = Executor::new();
-    let (seen, trace) = (reports(&executor), Trace::default());
-    let kept: Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>> = Rc::default();
-    let keep = kept.clone();
-    let task = executor.spawn(async move {
-        let mut scope: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
-            let _ = catch_cancelled(std::future::pending::<()>()).await;
-        });
-        let bomb = Waker::from(Arc::new(Bomb));
-        assert!(
-            scope
-                .as_mut()
-                .poll(&mut Context::from_waker(&bomb))
-                .is_pending()
-        );
-        std::mem::forget(bomb.clone()); // the one kept by the scope is not the last
-        *keep.borrow_mut() = Some(scope);
-        std::mem::forget(bomb);
-    });
-    let log = trace.clone();
-    task.add_done_callback(move || log.log("told"));
-    settle(&executor);
-    assert_eq!(trace.take(), ["told"]);
-    assert!(task.done());
-    assert_eq!(seen.take(), [""; 0]);
-    kept.take();
-}
-
-#[test]
 fn a_panicking_waker_destructor_at_the_end_of_a_task_is_reported() {
     struct Bomb(AtomicBool);
     impl Wake for Bomb {
@@ -464,10 +426,10 @@ fn a_panicking_waker_destructor_at_the_end_of_a_task_is_reported() {
     }
     let executor = Executor::new();
     let (seen, trace) = (reports(&executor), Trace::default());
-    let kept: Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>> = Rc::default();
+    let kept: Rc<RefCell<Option<Boxed>>> = Rc::default();
     let keep = kept.clone();
     let task = executor.spawn(async move {
-        let mut scope: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
+        let mut scope: Boxed = Box::pin(async {
             let _ = catch_cancelled(std::future::pending::<()>()).await;
         });
         {
@@ -489,7 +451,7 @@ fn a_panicking_waker_destructor_at_the_end_of_a_task_is_reported() {
         seen.take(),
         ["panic in the destructor of something a task awaited: waker"]
     );
-    assert_eq!(executor.enter(|| task.try_take().is_ok()), true);
+    assert!(executor.enter(|| task.try_take().is_ok()));
 }
 
 #[test]
@@ -497,7 +459,7 @@ fn forgotten_handles_awaits_and_executors_leak_and_nothing_else() {
     let executor = Executor::new();
     let drops = HomeDrops::default();
     let token = drops.token();
-    std::mem::forget(executor.spawn(async move { drop(token) }));
+    forget(executor.spawn(async move { drop(token) }));
     let token = drops.token();
     let task = executor.spawn(async move {
         let _token = token;
@@ -507,7 +469,7 @@ fn forgotten_handles_awaits_and_executors_leak_and_nothing_else() {
             Poll::Ready(())
         })
         .await;
-        std::mem::forget(join);
+        forget(join);
         std::future::pending::<()>().await;
     });
     settle(&executor);
@@ -520,7 +482,7 @@ fn forgotten_handles_awaits_and_executors_leak_and_nothing_else() {
     let forgotten = Executor::new();
     let remote = forgotten.remote();
     forgotten.spawn(async {}).detach();
-    std::mem::forget(forgotten);
+    forget(forgotten);
     remote.call(|| unreachable!("nobody runs it")).unwrap();
     assert_eq!(executor.run(async { 1 }).unwrap(), 1);
 }

@@ -99,7 +99,8 @@ fn a_task_woken_twice_is_stepped_once() {
                 polls += 1;
                 log.log(format!("poll {polls}"));
                 cx.waker().wake_by_ref();
-                cx.waker().clone().wake();
+                let own = cx.waker().clone();
+                own.wake();
                 if polls == 2 {
                     std::task::Poll::Ready(())
                 } else {

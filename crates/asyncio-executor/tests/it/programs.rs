@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use asyncio_executor::{
-    Executor, Task, TaskRef, catch_cancelled, current_task, finally, raise_cancelled, yield_now,
+    CancelledError, Executor, Task, TaskRef, cancelling, catch_cancelled, current_task, finally,
+    raise_cancelled, uncancel, yield_now,
 };
 use futures_util::future::select;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -22,6 +23,8 @@ enum Op {
     Yield,
     Wait(usize),
     Scope(Vec<Op>),
+    /// A scope that is asked to end when a gate opens, as a timeout's is.
+    Aimed(usize, Vec<Op>),
     Finally(Vec<Op>),
     Join(Vec<Op>, Vec<Op>),
     Select(Vec<Op>, Vec<Op>),
@@ -65,6 +68,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         let two = (ops.clone(), ops.clone());
         prop_oneof![
             3 => ops.clone().prop_map(Op::Scope),
+            2 => (0..GATES, ops.clone()).prop_map(|(gate, ops)| Op::Aimed(gate, ops)),
             2 => ops.prop_map(Op::Finally),
             1 => two.clone().prop_map(|(a, b)| Op::Join(a, b)),
             1 => two.clone().prop_map(|(a, b)| Op::Select(a, b)),
@@ -89,7 +93,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 /// Whether a request to a task that suspended in these is sure to end it.
 fn gives_way(ops: &[Op]) -> bool {
     ops.iter().all(|op| match op {
-        Op::Scope(_) | Op::Await(_) | Op::AwaitRef(_) | Op::Keep(..) => false,
+        Op::Scope(_) | Op::Aimed(..) | Op::Await(_) | Op::AwaitRef(_) | Op::Keep(..) => false,
         Op::Finally(ops) => gives_way(ops),
         Op::Join(a, b) | Op::Select(a, b) | Op::Unordered(a, b) => gives_way(a) && gives_way(b),
         _ => true,
@@ -99,7 +103,7 @@ fn gives_way(ops: &[Op]) -> bool {
 fn awaits(ops: &[Op]) -> bool {
     ops.iter().any(|op| match op {
         Op::Await(_) => true,
-        Op::Scope(ops) | Op::Finally(ops) => awaits(ops),
+        Op::Scope(ops) | Op::Aimed(_, ops) | Op::Finally(ops) => awaits(ops),
         Op::Join(a, b) | Op::Select(a, b) | Op::Unordered(a, b) | Op::Keep(a, b) => {
             awaits(a) || awaits(b)
         }
@@ -145,6 +149,27 @@ impl World {
             Op::Wait(gate) => self.gates[gate].wait().await,
             Op::Scope(ops) => {
                 let _ = catch_cancelled(self.run(me, ops)).await;
+            }
+            Op::Aimed(gate, ops) => {
+                let mut scope = std::pin::pin!(catch_cancelled(self.run(me, ops)));
+                let mut gate = std::pin::pin!(self.gates[gate].wait());
+                let (mut fired, mut counted) = (false, false);
+                let _ = std::future::poll_fn(|cx| {
+                    if !fired && gate.as_mut().poll(cx).is_ready() {
+                        fired = true;
+                        let before = cancelling();
+                        scope.as_mut().request(CancelledError::new());
+                        // Without effect before the first poll.
+                        counted = cancelling() > before;
+                        self.requests[me].set(self.requests[me].get() + u32::from(counted));
+                    }
+                    scope.as_mut().poll(cx)
+                })
+                .await;
+                if counted {
+                    uncancel();
+                    self.requests[me].set(self.requests[me].get().saturating_sub(1));
+                }
             }
             Op::Finally(ops) => finally(self.run(me, ops), yield_now()).await,
             Op::Join(a, b) => {

@@ -7,12 +7,12 @@ use std::task::Poll;
 
 use asyncio_executor::{
     CancelledError, CatchCancelled, Executor, cancelling, catch_cancelled, current_task, finally,
-    raise_cancelled, spawn, uncancel, yield_now,
+    raise_cancelled, uncancel, yield_now,
 };
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::support::{Gate, Trace, poll_once, settle, turn};
+use crate::support::{Gate, Trace, forget, poll_once, settle, turn};
 
 type Caught = Result<(), CancelledError>;
 type BoxedScope = Pin<Box<CatchCancelled<Pin<Box<dyn Future<Output = ()>>>>>>;
@@ -406,7 +406,7 @@ fn a_forgotten_scope_does_not_swallow_a_request() {
             Poll::Ready(())
         })
         .await;
-        std::mem::forget(scope);
+        forget(scope);
         catch_cancelled(std::future::pending::<()>()).await.is_err()
     });
     turn(&executor);
@@ -520,5 +520,4 @@ fn a_scope_polled_after_it_ended_panics_and_the_task_takes_it() {
         scope.as_mut().await.unwrap();
     });
     assert!(outcome.unwrap_err().is_panic());
-    let _ = spawn::<std::future::Ready<()>>;
 }

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 
@@ -109,6 +109,13 @@ impl Drop for HomeToken {
         };
         counter.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// `mem::forget`, but the value stays reachable from a static: a leak checker reports the leaks nobody meant.
+pub(crate) fn forget<T: 'static>(value: T) {
+    static FORGOTTEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let address = std::ptr::from_mut(Box::leak(Box::new(value))).expose_provenance();
+    FORGOTTEN.lock().unwrap().push(address);
 }
 
 /// Collects what the exception handler is told, but for tasks that close catches pending (S36).
