@@ -258,7 +258,7 @@ fn an_idle_loop_sleeps_until_its_earliest_timer() {
     cancelled.cancel(); // a cancelled timer is no reason to wake up
     event_loop.run_forever().unwrap();
     assert_eq!(clock.now() - start, Duration::from_secs(7));
-    assert_eq!(event_loop.stats().turns, 1);
+    assert_eq!(event_loop.stats().executor.turns, 1);
 }
 
 #[test]

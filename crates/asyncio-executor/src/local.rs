@@ -433,6 +433,14 @@ impl Local {
         self.current_waker.set(waker);
     }
 
+    /// Whether this very task is being stepped, and this very waker is the one of the step.
+    #[inline]
+    pub(crate) fn is_stepping(&self, task: *const Meta, waker: &Waker) -> bool {
+        !task.is_null()
+            && ptr::eq(self.current.get(), task)
+            && ptr::eq(self.current_waker.get(), waker)
+    }
+
     /// The waker of the step that runs now.
     #[inline]
     pub(crate) fn current_waker(&self) -> Option<&Waker> {

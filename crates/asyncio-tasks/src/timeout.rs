@@ -196,27 +196,27 @@ impl Drop for Alarm {
 }
 
 impl Limit {
-    /// The first poll, before the body's first step: a step that blocks counts.
-    fn begin(&self, cx: &Context<'_>) -> Option<Limit> {
-        let (delay, at) = match self {
-            Limit::After(delay) if delay.is_zero() && is_entered() => {
-                return Some(Limit::Over(Alarm::set(cx)));
-            }
-            Limit::After(delay) => (Some(*delay), None),
-            Limit::At(when) => (None, Some(*when)),
-            _ => return None,
-        };
-        Some(match Timers::try_current() {
-            None => Limit::NoLoop,
-            Some(timers) => {
-                let now = timers.now();
-                match (delay, at) {
-                    (Some(delay), _) => Limit::Until(now + delay, timers),
-                    (_, Some(when)) if when > now => Limit::Until(when, timers),
-                    _ => Limit::Over(Alarm::set(cx)),
+    /// The first poll, before the body's first step: a step that blocks counts. False if there was one before.
+    #[inline]
+    fn begin(&mut self, cx: &Context<'_>) -> bool {
+        match *self {
+            Limit::After(Duration::ZERO) if is_entered() => *self = Limit::Over(Alarm::set(cx)),
+            Limit::After(delay) => {
+                *self = match Timers::try_current() {
+                    Some(timers) => Limit::Until(timers.now() + delay, timers),
+                    None => Limit::NoLoop,
                 }
             }
-        })
+            Limit::At(when) => {
+                *self = match Timers::try_current() {
+                    Some(timers) if when > timers.now() => Limit::Until(when, timers),
+                    Some(_) => Limit::Over(Alarm::set(cx)),
+                    None => Limit::NoLoop,
+                }
+            }
+            _ => return false,
+        }
+        true
     }
 }
 
@@ -258,8 +258,7 @@ impl<F: Future> Future for Timeout<F> {
                 }
             }
             _ => {
-                if let Some(begun) = this.limit.begin(cx) {
-                    *this.limit = begun;
+                if this.limit.begin(cx) {
                     *this.entered_with = cancelling();
                 }
             }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -285,12 +284,11 @@ impl Future for Sleep {
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
         // Its own timers, not the current ones: it may be dropped after its loop, or in the middle of another.
-        if let State::Waiting { timers, key, .. } =
-            mem::replace(&mut self.state, State::Elapsed(None))
-        {
-            timers.cancel(key);
+        if let State::Waiting { timers, key, .. } = &self.state {
+            timers.cancel(*key);
         }
     }
 }

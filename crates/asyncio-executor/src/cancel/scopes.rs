@@ -382,7 +382,25 @@ impl Scope {
     /// Returns false where no task is being stepped, and true otherwise.
     ///
     /// To be called by every poll before anything else.
+    #[inline]
     pub(super) fn join(&mut self, cx: &Context<'_>) -> bool {
+        self.is_in_place(cx) || self.take_place(cx)
+    }
+
+    /// Whether nothing has changed since the last poll: the usual case of the second and later ones.
+    #[inline]
+    fn is_in_place(&self, cx: &Context<'_>) -> bool {
+        let (Some((scopes, key)), Some(local)) = (&self.place, Local::current()) else {
+            return false;
+        };
+        local.is_stepping(scopes.task.get(), cx.waker())
+            && matches!(
+                scopes.nodes.borrow().get(*key),
+                Some(node) if node.waker.is_none() && node.parent == scopes.current.get()
+            )
+    }
+
+    fn take_place(&mut self, cx: &Context<'_>) -> bool {
         let Some(local) = Local::current() else {
             self.leave();
             return false;

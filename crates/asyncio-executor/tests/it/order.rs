@@ -258,6 +258,43 @@ fn turn_end_hooks_run_once_after_everything_that_was_ready() {
 }
 
 #[test]
+fn a_queued_wake_takes_its_place_in_the_line() {
+    // S19: the wake is an entry of its own; what it wakes comes one turn later.
+    let executor = Executor::new();
+    let (trace, slot) = (Trace::default(), Rc::new(RefCell::new(None)));
+    let (log, keep) = (trace.clone(), slot.clone());
+    executor
+        .spawn(async move {
+            let mut polls = 0;
+            std::future::poll_fn(|cx| {
+                polls += 1;
+                *keep.borrow_mut() = Some(cx.waker().clone());
+                if polls == 2 {
+                    std::task::Poll::Ready(())
+                } else {
+                    std::task::Poll::Pending
+                }
+            })
+            .await;
+            log.log("task");
+        })
+        .detach();
+    turn(&executor);
+    let log = trace.clone();
+    executor.call_soon(move || log.log("before"));
+    executor.wake_soon(slot.take().unwrap());
+    let log = trace.clone();
+    executor.call_soon(move || {
+        let log = log.clone();
+        call_soon(move || log.log("queued after the wake"));
+    });
+    assert_eq!(turn(&executor), 3);
+    assert_eq!(trace.take(), ["before"]);
+    turn(&executor);
+    assert_eq!(trace.take(), ["task", "queued after the wake"]);
+}
+
+#[test]
 fn run_returns_the_value_and_leaves_other_tasks_for_the_next_run() {
     let executor = Executor::new();
     let trace = Trace::default();
