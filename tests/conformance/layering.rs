@@ -64,7 +64,12 @@ const FOUNDATIONS: &[(&str, &[&str])] = &[
     ("async-task", &["asyncio-executor", "asyncio-blocking"]),
     (
         "rustix",
-        &["asyncio-reactor", "asyncio-net", "asyncio-runtime"],
+        &[
+            "asyncio-timers",
+            "asyncio-reactor",
+            "asyncio-net",
+            "asyncio-runtime",
+        ],
     ),
     ("signal-hook", &["asyncio-runtime"]),
 ];

@@ -3,8 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::LoopTime;
 
@@ -28,8 +27,7 @@ pub struct Clock {
 
 #[derive(Clone)]
 enum Source {
-    /// The machine's clock, counted from this instant.
-    System(Instant),
+    System,
     Virtual(Rc<Virtual>),
 }
 
@@ -51,11 +49,8 @@ impl Clock {
     /// assert!(!clock.is_virtual());
     /// ```
     pub fn system() -> Self {
-        // What reading it costs is the reading itself: the origin is copied into each clock, so the static is not
-        // visited again.
-        static START: OnceLock<Instant> = OnceLock::new();
         Clock {
-            source: Source::System(*START.get_or_init(Instant::now)),
+            source: Source::System,
         }
     }
 
@@ -100,7 +95,7 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> LoopTime {
         match &self.source {
-            Source::System(start) => HEAD_START + Instant::now().saturating_duration_since(*start),
+            Source::System => LoopTime::from_nanos(HEAD_START + machine::nanoseconds()),
             Source::Virtual(clock) => clock.now.get(),
         }
     }
@@ -165,7 +160,7 @@ impl Clock {
     fn expect_virtual(&self, call: &str) -> &Virtual {
         match &self.source {
             Source::Virtual(clock) => clock,
-            Source::System(_) => panic!(
+            Source::System => panic!(
                 "`Clock::{call}` moves virtual clocks only, and this is the system clock; \
                  run the loop with `Clock::manual()` or `Clock::auto()`"
             ),
@@ -183,7 +178,7 @@ impl Default for Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.source {
-            Source::System(_) => "system",
+            Source::System => "system",
             Source::Virtual(clock) if clock.jumps_when_idle => "auto",
             Source::Virtual(_) => "manual",
         };
@@ -196,4 +191,30 @@ impl fmt::Debug for Clock {
 
 /// What the system clock shows at its start. With zero, `now - 2s` and `now - 1s` would both saturate to the origin in
 /// the first second of a program, and timers set for the past would lose their order (S14).
-const HEAD_START: LoopTime = LoopTime::from_nanos(24 * 60 * 60 * 1_000_000_000);
+const HEAD_START: u64 = 24 * 60 * 60 * 1_000_000_000;
+
+/// The machine's monotonic clock as nanoseconds. `Instant` would do, but a loop reads it for every sleep and timeout, and
+/// taking two of them apart costs half as much again as the reading.
+#[cfg(unix)]
+mod machine {
+    use rustix::time::{ClockId, clock_gettime};
+
+    #[inline]
+    pub(super) fn nanoseconds() -> u64 {
+        let now = clock_gettime(ClockId::Monotonic);
+        // Never negative: it counts from the start of the machine.
+        now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+    }
+}
+
+#[cfg(not(unix))]
+mod machine {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    pub(super) fn nanoseconds() -> u64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let elapsed = START.get_or_init(Instant::now).elapsed();
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
