@@ -252,7 +252,7 @@ impl Executor {
 
             let mut patience = 1000;
             loop {
-                local.each_living(|meta| {
+                local.each_suspended(|meta| {
                     meta.set(flag::CLOSING);
                     meta.wake();
                 });
@@ -324,8 +324,9 @@ pub(crate) fn call_soon_on(
 }
 
 pub(crate) fn all_tasks_on(local: &Local) -> Vec<TaskRef> {
-    local.give_wakers_to_new_tasks();
+    local.keep_new_tasks();
     let mut tasks = Vec::with_capacity(local.living());
-    local.each_living(|meta| tasks.extend(TaskRef::of(meta)));
+    local.each_suspended(|meta| tasks.extend(TaskRef::of(meta)));
+    tasks.sort_unstable_by_key(TaskRef::id);
     tasks
 }

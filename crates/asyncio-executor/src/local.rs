@@ -26,7 +26,7 @@ pub(crate) struct Local {
     /// Metadata this loop answers for: spawned, and not yet dropped on the loop. See `shared.rs`.
     live_metas: Cell<usize>,
     ready: UnsafeCell<RunQueue>,
-    /// Living tasks, oldest first.
+    /// Tasks that have suspended, in the order of the first time.
     first: Cell<*const Meta>,
     last: Cell<*const Meta>,
     living: Cell<usize>,
@@ -245,6 +245,8 @@ impl Local {
     /// One step of one task, possibly within a step of another.
     pub(crate) fn step(&self, runnable: Runnable<Meta>) {
         self.polls.set(self.polls.get() + 1);
+        // The outer one would otherwise be nowhere for the length of this step.
+        self.keep_current_task();
         let _restore = self.keep_current();
         self.current.set(runnable.metadata());
         runnable.run();
@@ -343,22 +345,40 @@ impl Local {
         next
     }
 
-    /// Adds a new task's metadata, which does not move from here on, to the living.
-    pub(crate) fn link(&self, meta: &Meta) {
+    /// A task was made.
+    #[inline]
+    pub(crate) fn count_spawned(&self) {
         self.spawned.set(self.spawned.get() + 1);
         self.living.set(self.living.get() + 1);
+    }
+
+    /// A task suspends for the first time, or somebody asks for a reference to it before: gives it its claim on itself
+    /// and puts it into the list. One that ends in its first step was never there: until then the ready queue has it.
+    pub(crate) fn keep(&self, meta: &Meta, waker: Waker) {
+        meta.keep_waker(waker);
+        self.link(meta);
+    }
+
+    /// A task has ended.
+    #[inline]
+    pub(crate) fn forget(&self, meta: &Meta) {
+        self.living.set(self.living.get() - 1);
+        if meta.has_waker() {
+            self.unlink(meta);
+        }
+    }
+
+    fn link(&self, meta: &Meta) {
         let last = self.last.replace(meta);
         meta.previous.set(last);
-        // SAFETY: members of the list are not done, and a task that is not done is owned by the queue or by its own
-        // waker claim, so its metadata is alive.
+        // SAFETY: members of the list are not done and have their claim on themselves, so their metadata is alive.
         match unsafe { last.as_ref() } {
             Some(last) => last.next.set(meta),
             None => self.first.set(meta),
         }
     }
 
-    pub(crate) fn unlink(&self, meta: &Meta) {
-        self.living.set(self.living.get() - 1);
+    fn unlink(&self, meta: &Meta) {
         let (previous, next) = (
             meta.previous.replace(ptr::null()),
             meta.next.replace(ptr::null()),
@@ -379,8 +399,8 @@ impl Local {
         self.living.get()
     }
 
-    /// Calls `f` for each living task, oldest first. `f` must not end or spawn tasks.
-    pub(crate) fn each_living(&self, mut f: impl FnMut(&Meta)) {
+    /// Calls `f` for each task that has suspended, in the order of the first time. `f` must not end or spawn tasks.
+    pub(crate) fn each_suspended(&self, mut f: impl FnMut(&Meta)) {
         let mut at = self.first.get();
         // SAFETY: members of the list are alive, see `link`; `f` removes none.
         while let Some(meta) = unsafe { at.as_ref() } {
@@ -389,18 +409,28 @@ impl Local {
         }
     }
 
-    /// Gives every task that waits for its first step a waker, so that a reference to it can be made.
+    /// Puts every task that waits for its first step, or is in it, into the list, so that a reference to it can be made.
     ///
-    /// Such a task is in the ready queue and nowhere else.
-    pub(crate) fn give_wakers_to_new_tasks(&self) {
+    /// The former are in the ready queue and nowhere else.
+    pub(crate) fn keep_new_tasks(&self) {
+        self.keep_current_task();
         self.with_ready(|ready| {
             for runnable in ready.tasks() {
                 let meta = runnable.metadata();
                 if !meta.is_done() && !meta.has_waker() {
-                    meta.keep_waker(runnable.waker());
+                    self.keep(meta, runnable.waker());
                 }
             }
         });
+    }
+
+    fn keep_current_task(&self) {
+        if let (Some(meta), Some(waker)) = (self.current_meta(), self.current_waker())
+            && !meta.has_waker()
+            && !meta.is_done()
+        {
+            self.keep(meta, waker.clone());
+        }
     }
 
     #[inline]

@@ -60,7 +60,7 @@ pub(crate) struct Meta {
     place: Place,
     /// How much smaller the parent's number is; 0 for no parent, `u32::MAX` if `extra` has it.
     parent: u32,
-    /// Neighbours in the loop's list of living tasks, in order of creation.
+    /// Neighbours in the loop's list of tasks that have suspended.
     pub(crate) previous: Cell<*const Meta>,
     pub(crate) next: Cell<*const Meta>,
     /// The task's claim on itself, from its first suspension to its end: keeps it alive while nobody else does

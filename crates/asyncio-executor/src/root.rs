@@ -58,7 +58,7 @@ impl<F: Future> Future for Root<F> {
                         return Poll::Ready(end(local, meta, body, cancelled(error)));
                     }
                     if !meta.has_waker() {
-                        meta.keep_waker(cx.waker().clone());
+                        local.keep(meta, cx.waker().clone());
                     }
                 }
                 Poll::Pending
@@ -151,7 +151,7 @@ fn end<F: Future>(
         Err(_) => flag::DONE | flag::PANICKED,
     };
     meta.set_flags((meta.flags() & (flag::DETACHED | flag::HAS_WAKER)) | how);
-    local.unlink(meta);
+    local.forget(meta);
     // From here on no scope may take a place in this task, and nobody may find it as the current one.
     local.leave_task();
     // S24: callbacks go through the queue, in the order of registration.

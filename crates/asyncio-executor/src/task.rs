@@ -410,7 +410,7 @@ where
             .metadata(meta)
             .spawn_unchecked(move |_| Root::new(future), schedule)
     };
-    local.link(runnable.metadata());
+    local.count_spawned();
     if local.closing.get() {
         runnable.metadata().set(flag::CLOSING);
         local.step(runnable);

@@ -45,7 +45,7 @@ impl TaskRef {
             return None;
         }
         if !meta.has_waker() {
-            local.give_wakers_to_new_tasks();
+            local.keep_new_tasks();
         }
         let claim = meta.clone_waker()?;
         // SAFETY: the metadata's own waker.
