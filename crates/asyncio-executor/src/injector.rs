@@ -76,6 +76,10 @@ impl<T> Injector<T> {
         self.queue.close();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// Takes everything left, flag or no flag; for use after `close`.
     pub(crate) fn drain(&self, mut each: impl FnMut(T)) {
         while let Ok(item) = self.queue.pop() {

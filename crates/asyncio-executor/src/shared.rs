@@ -165,6 +165,12 @@ impl Remote {
         }
     }
 
+    /// Whether the executor was closed: every later call is refused.
+    pub fn is_closed(&self) -> bool {
+        // SAFETY: this handle's count keeps it alive.
+        unsafe { self.shared.as_ref() }.injector.is_closed()
+    }
+
     /// Whether both handles lead to the same executor.
     pub fn same_executor(&self, other: &Remote) -> bool {
         self.shared == other.shared

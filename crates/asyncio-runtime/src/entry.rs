@@ -4,9 +4,8 @@ use std::future::Future;
 
 use asyncio_timers::Clock;
 
-use crate::error::RunError;
 use crate::event_loop::EventLoop;
-use crate::runner::{Runner, run};
+use crate::runner::{Runner, run, run_once};
 
 /// Runs the body of an `#[asyncio::main]`.
 #[track_caller]
@@ -28,19 +27,8 @@ where
     if !virtual_time {
         return run(body);
     }
-    let mut runner = Runner::builder()
+    let runner = Runner::builder()
         .loop_factory(|| EventLoop::builder().clock(Clock::auto()).build())
         .build();
-    let outcome = runner.run(body);
-    let closed = runner.close();
-    match outcome {
-        Ok(output) => {
-            if let Err(error) = closed {
-                panic!("{error}");
-            }
-            output
-        }
-        Err(RunError::Panicked(panic)) => panic.resume(),
-        Err(error) => panic!("{error}"),
-    }
+    run_once(runner, body)
 }

@@ -184,6 +184,11 @@ impl LoopHandle {
         running().is_some_and(|inner| inner.remote.same_executor(&self.remote))
     }
 
+    /// Whether the loop was closed, asked from any thread.
+    pub fn is_closed(&self) -> bool {
+        self.remote.is_closed()
+    }
+
     /// Replaces the exception handler; `None` puts the default back (S182, S183).
     ///
     /// # Panics

@@ -45,7 +45,16 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let mut runner = Runner::new();
+    run_once(Runner::new(), future)
+}
+
+/// One run, and the end of the runner, with whatever came of it.
+#[track_caller]
+pub(crate) fn run_once<F>(mut runner: Runner, future: F) -> F::Output
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
     let outcome = runner.run(future);
     // Everything is shut down before a panic or a signal leaves from here.
     let closed = runner.close();
