@@ -121,6 +121,45 @@ pub struct SemaphoreReleaseError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskDoneError;
 
+/// A condition was notified while nobody held its lock.
+///
+/// ```
+/// let error = asyncio_sync::Condition::new().notify(1).unwrap_err();
+/// assert!(error.to_string().contains("nobody holds the lock"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotifyError;
+
+/// The barrier was reset or aborted: `asyncio.BrokenBarrierError`.
+///
+/// ```
+/// use asyncio_sync::{Barrier, BrokenBarrierError};
+///
+/// let barrier = Barrier::new(2).unwrap();
+/// barrier.abort();
+/// assert_eq!(futures_lite::future::block_on(barrier.wait()), Err(BrokenBarrierError));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokenBarrierError;
+
+/// A barrier for nobody was asked for.
+///
+/// ```
+/// let error = asyncio_sync::Barrier::new(0).unwrap_err();
+/// assert!(error.to_string().contains("at least 1 party"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BarrierPartiesError;
+
+/// A limiter without tokens was asked for.
+///
+/// ```
+/// let error = asyncio_sync::CapacityLimiter::new(0).unwrap_err();
+/// assert!(error.to_string().contains("at least 1 token"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapacityError;
+
 impl<T> PutNowaitError<T> {
     /// The item that was refused.
     ///
@@ -213,6 +252,32 @@ impl fmt::Display for TaskDoneError {
     }
 }
 
+impl fmt::Display for NotifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a condition is notified by whoever holds its lock, and nobody holds the lock: acquire it, change what the others wait for, then notify",
+        )
+    }
+}
+
+impl fmt::Display for BrokenBarrierError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the barrier was reset or aborted before this party got through: after an abort, `reset()` makes it usable again")
+    }
+}
+
+impl fmt::Display for BarrierPartiesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a barrier needs at least 1 party, and 0 came: say how many tasks have to meet")
+    }
+}
+
+impl fmt::Display for CapacityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a capacity limiter needs at least 1 token, and 0 came: say how many may be at work at the same time")
+    }
+}
+
 // By hand: what was refused need not be printable.
 impl<T> fmt::Debug for QueueFull<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,3 +309,7 @@ impl Error for GetNowaitError {}
 impl Error for LockReleaseError {}
 impl Error for SemaphoreReleaseError {}
 impl Error for TaskDoneError {}
+impl Error for NotifyError {}
+impl Error for BrokenBarrierError {}
+impl Error for BarrierPartiesError {}
+impl Error for CapacityError {}

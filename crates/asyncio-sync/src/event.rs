@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::guard::{Family, Guard};
+use crate::guard::{Family, Guard, Word};
 use crate::wait_queue::{Ticket, Turn, WaitQueue};
 
 /// A flag that tasks can wait for: `asyncio.Event`.
@@ -22,21 +22,25 @@ use crate::wait_queue::{Ticket, Turn, WaitQueue};
 /// assert!(ready.is_set());
 /// ```
 pub struct Event<F: Family> {
-    state: F::Guarded<State>,
+    /// 1 if it is set. Written under the guard, so that nobody joins the line of an event that is set.
+    set: F::Word,
+    line: F::Guarded<WaitQueue>,
 }
 
 /// Waits for an [`Event`]: see [`Event::wait`].
+///
+/// ```
+/// use asyncio_sync::{Event, Local, event::Wait};
+///
+/// let event = Event::new();
+/// event.set();
+/// let wait: Wait<'_, Local> = event.wait();
+/// futures_lite::future::block_on(wait);
+/// ```
 #[must_use = "a wait does nothing until it is awaited: write `event.wait().await`"]
 pub struct Wait<'a, F: Family> {
     event: &'a Event<F>,
     ticket: Option<Ticket>,
-}
-
-/// While `set` is true nobody is waiting: `set` notified them all.
-#[derive(Default)]
-struct State {
-    set: bool,
-    waiters: WaitQueue,
 }
 
 impl<F: Family> Event<F> {
@@ -47,7 +51,8 @@ impl<F: Family> Event<F> {
     /// ```
     pub fn new() -> Self {
         Event {
-            state: F::Guarded::new(State::default()),
+            set: F::Word::new(0),
+            line: F::Guarded::new(WaitQueue::new()),
         }
     }
 
@@ -60,7 +65,7 @@ impl<F: Family> Event<F> {
     /// ```
     #[inline]
     pub fn is_set(&self) -> bool {
-        self.state.with(|state| state.set)
+        self.set.load() != 0
     }
 
     /// Sets the flag and wakes everybody who waits, in the order in which they began. Setting it again does nothing.
@@ -72,9 +77,9 @@ impl<F: Family> Event<F> {
     /// assert!(event.is_set());
     /// ```
     pub fn set(&self) {
-        let wakers = self.state.with(|state| {
-            state.set = true;
-            state.waiters.notify_all()
+        let wakers = self.line.with(|line| {
+            self.set.store(1);
+            line.notify_all()
         });
         wakers.wake();
     }
@@ -88,7 +93,7 @@ impl<F: Family> Event<F> {
     /// assert!(!event.is_set());
     /// ```
     pub fn clear(&self) {
-        self.state.with(|state| state.set = false);
+        self.line.with(|_| self.set.store(0));
     }
 
     /// Waits until the flag is set; a set flag is passed without suspending.
@@ -115,12 +120,15 @@ impl<F: Family> Future for Wait<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let ticket = &mut this.ticket;
-        let turn = this.event.state.with(|state| {
-            if ticket.is_none() && state.set {
+        let (event, ticket) = (this.event, &mut this.ticket);
+        if ticket.is_none() && event.is_set() {
+            return Poll::Ready(());
+        }
+        let turn = event.line.with(|line| {
+            if ticket.is_none() && event.is_set() {
                 return Turn::Arrived;
             }
-            state.waiters.poll(ticket, cx.waker())
+            line.poll(ticket, cx.waker())
         });
         match turn {
             Turn::Arrived => Poll::Ready(()),
@@ -133,7 +141,7 @@ impl<F: Family> Drop for Wait<'_, F> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             // A notification need not be passed on: `set` told everybody.
-            drop(self.event.state.with(|state| state.waiters.leave(ticket)));
+            drop(self.event.line.with(|line| line.leave(ticket)));
         }
     }
 }
@@ -146,12 +154,9 @@ impl<F: Family> Default for Event<F> {
 
 impl<F: Family> fmt::Debug for Event<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (set, waiting) = self
-            .state
-            .with(|state| (state.set, state.waiters.waiting()));
         f.debug_struct("Event")
-            .field("set", &set)
-            .field("waiting", &waiting)
+            .field("set", &self.is_set())
+            .field("waiting", &self.line.with(|line| line.waiting()))
             .finish()
     }
 }

@@ -1,9 +1,13 @@
 //! How a primitive's state is guarded and shared: the one thing in which the loop-local and the thread-safe family differ.
 
-use std::cell::{OnceCell, RefCell};
+mod local;
+mod threadsafe;
+
 use std::error::Error;
 use std::ops::Deref;
-use std::rc::Rc;
+
+pub use local::Local;
+pub use threadsafe::Threadsafe;
 
 /// Exclusive access to a state `S` for the length of a closure.
 ///
@@ -22,6 +26,10 @@ pub trait Guard<S> {
     fn new(state: S) -> Self;
     /// Runs `f` with exclusive access to the state.
     fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R;
+    /// The state, for one who has it alone.
+    fn get_mut(&mut self) -> &mut S;
+    /// The state out of the guard.
+    fn into_inner(self) -> S;
 }
 
 /// A cell that is written once and read without a guard.
@@ -48,34 +56,46 @@ pub trait Once<T> {
     fn set(&self, value: T) -> Result<(), T>;
 }
 
-/// The loop-local family: `Rc` and cells, no atomics. Its types stay on the thread that made them.
+/// A number that is read and changed beside the guard: the way in and out of a primitive that nobody waits for.
 ///
-/// ```compile_fail
-/// fn is_send<T: Send>(_: T) {}
-/// is_send(asyncio_sync::Future::<u8>::new());
 /// ```
-/// ```compile_fail
-/// fn is_sync<T: Sync>(_: &T) {}
-/// is_sync(&asyncio_sync::Lock::new());
+/// use asyncio_sync::guard::Word;
+/// use std::cell::Cell;
+///
+/// let word = <Cell<usize> as Word>::new(1);
+/// assert!(word.replace_if(1, 2));
+/// assert!(!word.replace_if(1, 3));
+/// assert_eq!(word.load(), 2);
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Local;
+pub trait Word {
+    /// A word with this number.
+    fn new(number: usize) -> Self;
+    /// The number. What was written before it was stored is seen after.
+    fn load(&self) -> usize;
+    /// Writes the number, for one who knows that nobody else does.
+    fn store(&self, number: usize);
+    /// Writes `new` if the number is `old`, and says whether it did.
+    fn replace_if(&self, old: usize, new: usize) -> bool;
+}
 
-/// How a family of primitives guards and shares its state. Sealed; [`Local`] is the only member so far.
+/// How a family of primitives guards and shares its state: [`Local`] or [`Threadsafe`]. Sealed.
 ///
 /// ```
-/// use asyncio_sync::{Family, Local, lock::Lock};
+/// use asyncio_sync::{Family, Local, Threadsafe, lock::Lock};
 ///
 /// fn busy<F: Family>(lock: &Lock<F>) -> bool {
 ///     lock.locked()
 /// }
 /// assert!(!busy::<Local>(&Lock::new()));
+/// assert!(!busy::<Threadsafe>(&Lock::new()));
 /// ```
 pub trait Family: sealed::Sealed + Sized + 'static {
     /// Where changing state lives.
     type Guarded<S>: Guard<S>;
     /// Where a state lives that is written once.
     type Once<T>: Once<T>;
+    /// A number beside the guard.
+    type Word: Word;
     /// A counted pointer.
     type Shared<T: ?Sized>: Clone + Deref<Target = T>;
     /// What a failed future may hold.
@@ -91,61 +111,15 @@ pub trait Family: sealed::Sealed + Sized + 'static {
     fn share_text(text: &str) -> Self::Shared<str>;
     /// Puts an error behind a counted pointer.
     fn share_error(error: Box<Self::Error>) -> Self::Shared<Self::Error>;
-}
-
-impl Family for Local {
-    type Guarded<S> = RefCell<S>;
-    type Once<T> = OnceCell<T>;
-    type Shared<T: ?Sized> = Rc<T>;
-    type Error = dyn Error;
-    type Hook = dyn FnOnce();
-    type Report = dyn FnOnce(Rc<dyn Error>);
-
-    #[inline]
-    fn share<T>(value: T) -> Rc<T> {
-        Rc::new(value)
-    }
-
-    fn share_text(text: &str) -> Rc<str> {
-        Rc::from(text)
-    }
-
-    fn share_error(error: Box<dyn Error>) -> Rc<dyn Error> {
-        Rc::from(error)
-    }
-}
-
-impl<S> Guard<S> for RefCell<S> {
-    #[inline]
-    fn new(state: S) -> Self {
-        RefCell::new(state)
-    }
-
-    #[inline]
-    fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
-        f(&mut self.borrow_mut())
-    }
-}
-
-impl<T> Once<T> for OnceCell<T> {
-    #[inline]
-    fn empty() -> Self {
-        OnceCell::new()
-    }
-
-    #[inline]
-    fn get(&self) -> Option<&T> {
-        OnceCell::get(self)
-    }
-
-    #[inline]
-    fn set(&self, value: T) -> Result<(), T> {
-        OnceCell::set(self, value)
-    }
+    /// The value itself, if this is the only pointer to it.
+    fn sole_mut<T>(shared: &mut Self::Shared<T>) -> Option<&mut T>;
+    /// The value, if this was the last pointer to it; else the pointer.
+    fn try_last<T>(shared: Self::Shared<T>) -> Result<T, Self::Shared<T>>;
 }
 
 mod sealed {
     #[allow(unnameable_types, reason = "that is what seals it")]
     pub trait Sealed {}
     impl Sealed for super::Local {}
+    impl Sealed for super::Threadsafe {}
 }

@@ -6,10 +6,11 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::LockReleaseError;
-use crate::guard::{Family, Guard, Local};
+use crate::guard::{Family, Guard, Local, Threadsafe, Word};
 use crate::wait_queue::{Left, Ticket, Turn, WaitQueue};
 
 /// Mutual exclusion between tasks, in order of arrival: `asyncio.Lock`.
@@ -30,8 +31,15 @@ use crate::wait_queue::{Left, Ticket, Turn, WaitQueue};
 /// });
 /// ```
 pub struct Lock<F: Family> {
-    state: F::Guarded<State>,
+    /// `LOCKED` and `BUSY`. While `BUSY` is set it changes only under the guard of `line`.
+    word: F::Word,
+    line: F::Guarded<WaitQueue>,
 }
+
+/// Somebody holds the lock. Then nobody is notified.
+const LOCKED: usize = 1;
+/// Somebody is in line; if the lock is free, exactly one of them is notified.
+const BUSY: usize = 2;
 
 /// Possession of a [`Lock`]; dropping it releases the lock. `P` is how the lock is held: `&Lock` or a counted pointer.
 ///
@@ -55,6 +63,14 @@ where
 }
 
 /// Waits for a [`Lock`]: see [`Lock::acquire`].
+///
+/// ```
+/// use asyncio_sync::{Local, Lock, lock::Acquire};
+///
+/// let lock = Lock::new();
+/// let acquire: Acquire<&Lock, Local> = lock.acquire();
+/// drop(futures_lite::future::block_on(acquire));
+/// ```
 #[must_use = "the lock is acquired by awaiting: write `let _guard = lock.acquire().await;`"]
 pub struct Acquire<P, F>
 where
@@ -67,13 +83,6 @@ where
     family: PhantomData<fn() -> F>,
 }
 
-/// While `locked` is true nobody is notified; while it is false and somebody waits, exactly one is.
-#[derive(Default)]
-struct State {
-    locked: bool,
-    waiters: WaitQueue,
-}
-
 impl<F: Family> Lock<F> {
     /// A lock that is free.
     ///
@@ -82,7 +91,8 @@ impl<F: Family> Lock<F> {
     /// ```
     pub fn new() -> Self {
         Lock {
-            state: F::Guarded::new(State::default()),
+            word: F::Word::new(0),
+            line: F::Guarded::new(WaitQueue::new()),
         }
     }
 
@@ -95,7 +105,7 @@ impl<F: Family> Lock<F> {
     /// ```
     #[inline]
     pub fn locked(&self) -> bool {
-        self.state.with(|state| state.locked)
+        self.word.load() & LOCKED != 0
     }
 
     /// Waits for its turn and takes the lock. A free lock with nobody in line is taken without suspending.
@@ -151,12 +161,44 @@ impl<F: Family> Lock<F> {
     /// ```
     #[inline]
     pub fn release(&self) -> Result<(), LockReleaseError> {
-        let next = self.state.with(|state| {
-            if !state.locked {
-                return Err(LockReleaseError);
+        if self.word.replace_if(LOCKED, 0) {
+            Ok(())
+        } else {
+            self.release_to_next()
+        }
+    }
+
+    /// Takes the lock if it is free and nobody is in line.
+    #[inline]
+    fn take_if_free(&self) -> bool {
+        self.word.replace_if(0, LOCKED)
+    }
+
+    /// One poll of somebody who wants the lock.
+    #[inline]
+    fn poll_acquire(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<()> {
+        if ticket.is_none() && self.take_if_free() {
+            return Poll::Ready(());
+        }
+        self.wait_in_line(ticket, cx)
+    }
+
+    fn release_to_next(&self) -> Result<(), LockReleaseError> {
+        let next = self.line.with(|line| {
+            loop {
+                let word = self.word.load();
+                if word & LOCKED == 0 {
+                    return Err(LockReleaseError);
+                }
+                if word & BUSY != 0 {
+                    self.word.store(BUSY);
+                    return Ok(line.notify_one());
+                }
+                // Whoever was in line has left it meanwhile.
+                if self.word.replace_if(LOCKED, 0) {
+                    return Ok(None);
+                }
             }
-            state.locked = false;
-            Ok(state.waiters.notify_one())
         })?;
         if let Some(waker) = next {
             waker.wake();
@@ -164,21 +206,19 @@ impl<F: Family> Lock<F> {
         Ok(())
     }
 
-    #[inline]
-    fn take_if_free(&self) -> bool {
-        self.state.with(|state| {
-            let free = !state.locked && state.waiters.is_idle();
-            state.locked |= free;
-            free
-        })
-    }
-
     fn wait_in_line(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<()> {
-        let turn = self.state.with(|state| {
-            let turn = state.waiters.poll(ticket, cx.waker());
+        let turn = self.line.with(|line| {
+            if ticket.is_none() && self.take_or_announce() {
+                return Turn::Arrived;
+            }
+            let turn = line.poll(ticket, cx.waker());
             if let Turn::Arrived = turn {
-                debug_assert!(!state.locked, "a notified waiter finds the lock free");
-                state.locked = true;
+                debug_assert!(!self.locked(), "a notified waiter finds the lock free");
+                self.word.store(if line.is_idle() {
+                    LOCKED
+                } else {
+                    LOCKED | BUSY
+                });
             }
             turn
         });
@@ -188,15 +228,35 @@ impl<F: Family> Lock<F> {
         }
     }
 
-    /// A waiter goes away before it got the lock.
-    fn give_up(&self, ticket: Ticket) {
-        let (left, next) = self.state.with(|state| {
-            let left = state.waiters.leave(ticket);
-            let next = if let Left::Notified = left {
-                state.waiters.notify_one()
-            } else {
-                None
+    /// Under the guard: takes a lock that became free, or makes sure that its holder will look at the line.
+    fn take_or_announce(&self) -> bool {
+        loop {
+            let word = self.word.load();
+            if word & BUSY != 0 {
+                return false;
+            }
+            let (taken, next) = match word {
+                0 => (true, LOCKED),
+                _ => (false, LOCKED | BUSY),
             };
+            if self.word.replace_if(word, next) {
+                return taken;
+            }
+        }
+    }
+
+    /// A waiter goes away before it got the lock.
+    #[cold]
+    fn give_up(&self, ticket: Ticket) {
+        let (left, next) = self.line.with(|line| {
+            let left = line.leave(ticket);
+            let next = match left {
+                Left::Notified => line.notify_one(),
+                Left::Waiting(_) | Left::Nothing => None,
+            };
+            if line.is_idle() {
+                self.word.store(self.word.load() & LOCKED);
+            }
             (left, next)
         });
         drop(left);
@@ -206,46 +266,59 @@ impl<F: Family> Lock<F> {
     }
 }
 
-impl Lock<Local> {
-    /// As [`acquire`](Self::acquire), for a guard that keeps the lock alive and can leave the scope.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`acquire`](Self::acquire): its place in line, nothing else.
-    ///
-    /// ```
-    /// use asyncio_sync::{Lock, OwnedLockGuard};
-    /// use std::rc::Rc;
-    ///
-    /// let lock = Rc::new(Lock::new());
-    /// let guard: OwnedLockGuard = futures_lite::future::block_on(lock.acquire_owned());
-    /// assert!(lock.locked());
-    /// # drop(guard);
-    /// ```
-    pub fn acquire_owned(self: &Rc<Self>) -> Acquire<Rc<Self>, Local> {
-        Acquire {
-            lock: Some(self.clone()),
-            ticket: None,
-            family: PhantomData,
-        }
-    }
+macro_rules! owned {
+    ($family:ident, $module:literal, $pointer:ident, $path:literal) => {
+        impl Lock<$family> {
+            /// As [`acquire`](Self::acquire), for a guard that keeps the lock alive and can leave the scope.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`acquire`](Self::acquire): its place in line, nothing else.
+            ///
+            /// ```
+            #[doc = concat!("use ", $path, "::{Lock, OwnedLockGuard};")]
+            #[doc = concat!("use std::", $module, "::", stringify!($pointer), ";")]
+            ///
+            #[doc = concat!("let lock = ", stringify!($pointer), "::new(Lock::new());")]
+            /// let guard: OwnedLockGuard = futures_lite::future::block_on(lock.acquire_owned());
+            /// assert!(lock.locked());
+            /// # drop(guard);
+            /// ```
+            #[inline]
+            pub fn acquire_owned(self: &$pointer<Self>) -> Acquire<$pointer<Self>, $family> {
+                Acquire {
+                    lock: Some(self.clone()),
+                    ticket: None,
+                    family: PhantomData,
+                }
+            }
 
-    /// As [`try_acquire`](Self::try_acquire), for a guard that keeps the lock alive.
-    ///
-    /// ```
-    /// use std::rc::Rc;
-    ///
-    /// let lock = Rc::new(asyncio_sync::Lock::new());
-    /// assert!(lock.try_acquire_owned().is_some());
-    /// ```
-    #[must_use = "the lock is released as soon as the guard is dropped: bind it"]
-    pub fn try_acquire_owned(self: &Rc<Self>) -> Option<LockGuard<Rc<Self>, Local>> {
-        self.take_if_free().then(|| LockGuard {
-            lock: Some(self.clone()),
-            family: PhantomData,
-        })
-    }
+            /// As [`try_acquire`](Self::try_acquire), for a guard that keeps the lock alive.
+            ///
+            /// ```
+            #[doc = concat!("use std::", $module, "::", stringify!($pointer), ";")]
+            ///
+            #[doc = concat!("let lock = ", stringify!($pointer), "::new(", $path, "::Lock::new());")]
+            /// assert!(lock.try_acquire_owned().is_some());
+            /// ```
+            #[inline]
+            #[must_use = "the lock is released as soon as the guard is dropped: bind it"]
+            pub fn try_acquire_owned(
+                self: &$pointer<Self>,
+            ) -> Option<LockGuard<$pointer<Self>, $family>> {
+                self.take_if_free().then(|| LockGuard {
+                    lock: Some(self.clone()),
+                    family: PhantomData,
+                })
+            }
+        }
+    };
 }
+
+owned!(Local, "rc", Rc, "asyncio_sync");
+owned!(Threadsafe, "sync", Arc, "asyncio_sync::threadsafe");
+
+const NEVER_EMPTY: &str = "only `forget` and `let_go` empty a guard, and they end it";
 
 impl<P, F> LockGuard<P, F>
 where
@@ -261,6 +334,24 @@ where
     /// ```
     pub fn forget(mut self) {
         self.lock = None;
+    }
+
+    /// The lock this guard is of.
+    #[inline]
+    pub(crate) fn lock(&self) -> &Lock<F> {
+        self.lock.as_deref().expect(NEVER_EMPTY)
+    }
+
+    /// Releases the lock and gives what will acquire it again, through the same handle.
+    pub(crate) fn let_go(mut self) -> Acquire<P, F> {
+        let lock = self.lock.take().expect(NEVER_EMPTY);
+        // As in `drop`.
+        let _ = lock.release();
+        Acquire {
+            lock: Some(lock),
+            ticket: None,
+            family: PhantomData,
+        }
     }
 }
 
@@ -292,15 +383,10 @@ where
             .lock
             .as_ref()
             .expect("`Acquire` was polled again after it gave its guard: await it once");
-        if (this.ticket.is_none() && lock.take_if_free())
-            || lock.wait_in_line(&mut this.ticket, cx).is_ready()
-        {
-            return Poll::Ready(LockGuard {
-                lock: this.lock.take(),
-                family: PhantomData,
-            });
-        }
-        Poll::Pending
+        lock.poll_acquire(&mut this.ticket, cx).map(|()| LockGuard {
+            lock: this.lock.take(),
+            family: PhantomData,
+        })
     }
 }
 
@@ -333,12 +419,9 @@ impl<F: Family> Default for Lock<F> {
 
 impl<F: Family> fmt::Debug for Lock<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (locked, waiting) = self
-            .state
-            .with(|state| (state.locked, state.waiters.waiting()));
         f.debug_struct("Lock")
-            .field("locked", &locked)
-            .field("waiting", &waiting)
+            .field("locked", &self.locked())
+            .field("waiting", &self.line.with(|line| line.waiting()))
             .finish()
     }
 }

@@ -46,6 +46,14 @@ pub struct Queue<D: Discipline, F: Family> {
 }
 
 /// Waits for room and puts an item: see [`Queue::put`].
+///
+/// ```
+/// use asyncio_sync::{Local, Queue, discipline::Fifo, queue::Put};
+///
+/// let queue = Queue::new();
+/// let put: Put<'_, Fifo<u32>, Local> = queue.put(7);
+/// assert_eq!(futures_lite::future::block_on(put), Ok(()));
+/// ```
 #[must_use = "a put does nothing until it is awaited: write `queue.put(item).await`, or `put_nowait`"]
 pub struct Put<'a, D: Discipline, F: Family> {
     queue: &'a Queue<D, F>,
@@ -55,6 +63,15 @@ pub struct Put<'a, D: Discipline, F: Family> {
 }
 
 /// Waits for an item: see [`Queue::get`].
+///
+/// ```
+/// use asyncio_sync::{Local, Queue, discipline::Fifo, queue::Get};
+///
+/// let queue = Queue::new();
+/// queue.put_nowait(7).unwrap();
+/// let get: Get<'_, Fifo<u32>, Local> = queue.get();
+/// assert_eq!(futures_lite::future::block_on(get), Ok(7));
+/// ```
 #[must_use = "a get does nothing until it is awaited: write `queue.get().await`, or `get_nowait`"]
 pub struct Get<'a, D: Discipline, F: Family> {
     queue: &'a Queue<D, F>,
@@ -62,6 +79,14 @@ pub struct Get<'a, D: Discipline, F: Family> {
 }
 
 /// Waits until every item is done: see [`Queue::join`].
+///
+/// ```
+/// use asyncio_sync::{Local, Queue, discipline::Fifo, queue::Join};
+///
+/// let queue = Queue::<u32>::new();
+/// let join: Join<'_, Fifo<u32>, Local> = queue.join();
+/// futures_lite::future::block_on(join);
+/// ```
 #[must_use = "a join does nothing until it is awaited: write `queue.join().await`"]
 pub struct Join<'a, D: Discipline, F: Family> {
     queue: &'a Queue<D, F>,
@@ -273,7 +298,9 @@ impl<D: Discipline, F: Family> Queue<D, F> {
         let (items, joiners, getters, putters) = self.state.with(|state| {
             state.shut_down = true;
             let items = immediate.then(|| std::mem::take(&mut state.items));
-            state.unfinished -= items.as_ref().map_or(0, D::len);
+            // Saturating: an order of the user's that panicked may have taken an item in that was not counted.
+            let dropped = items.as_ref().map_or(0, D::len);
+            state.unfinished = state.unfinished.saturating_sub(dropped);
             let joiners = (immediate && state.unfinished == 0).then(|| state.joiners.notify_all());
             (
                 items,
@@ -356,75 +383,63 @@ impl<D: Discipline> State<D> {
     }
 }
 
-/// What a poll found while the state was guarded; acted on after that.
-enum Step<T> {
-    /// Done; somebody may have to be woken.
-    Ready(T, Option<Waker>),
-    /// In line; an old waker may have to be dropped.
-    Pending(Option<Waker>),
-}
-
-impl<T> Step<T> {
-    #[inline]
-    fn conclude(self) -> Poll<T> {
-        match self {
-            Step::Ready(value, next) => {
-                if let Some(waker) = next {
-                    waker.wake();
-                }
-                Poll::Ready(value)
-            }
-            Step::Pending(_replaced) => Poll::Pending,
-        }
-    }
-}
-
-/// One poll of a waiter in `line`. `None`: it was notified, or has not been in line yet, so it may look for itself.
-#[inline]
-fn still_waits<T>(
-    line: &mut WaitQueue,
-    ticket: &mut Option<Ticket>,
-    cx: &Context<'_>,
-) -> Option<Step<T>> {
-    if ticket.is_some()
-        && let Turn::Waiting { replaced } = line.poll(ticket, cx.waker())
-    {
-        return Some(Step::Pending(replaced));
-    }
-    None
-}
-
-/// Joins the end of `line`.
-#[inline]
-fn joins<T>(line: &mut WaitQueue, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Step<T> {
-    *ticket = Some(line.push(cx.waker().clone()));
-    Step::Pending(None)
-}
+const AGAIN: &str = "`Put` was polled again after it was ready: await it once";
 
 impl<D: Discipline, F: Family> Future for Put<'_, D, F> {
     type Output = Result<(), QueueShutDown<D::Item>>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const AGAIN: &str = "`Put` was polled again after it was ready: await it once";
+        let this = self.get_mut();
+        if this.ticket.is_some() {
+            return this.poll_in_line(cx);
+        }
+        let (queue, item) = (this.queue, &mut this.item);
+        let put = queue.state.with(|state| {
+            let room = !state.shut_down && state.items.len() < queue.limit;
+            room.then(|| state.put(item.take().expect(AGAIN)))
+        });
+        match put {
+            Some(None) => Poll::Ready(Ok(())),
+            Some(Some(getter)) => {
+                getter.wake();
+                Poll::Ready(Ok(()))
+            }
+            None => this.poll_in_line(cx),
+        }
+    }
+}
+
+impl<D: Discipline, F: Family> Put<'_, D, F> {
+    /// There was no room, or there was none and this is a later poll.
+    fn poll_in_line(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), QueueShutDown<D::Item>>> {
         let Put {
             queue,
             item,
             ticket,
-        } = self.get_mut();
-        let step = queue.state.with(|state| {
-            if let Some(step) = still_waits(&mut state.putters, ticket, cx) {
-                step
-            } else if state.shut_down {
-                Step::Ready(Err(QueueShutDown(item.take().expect(AGAIN))), None)
-            } else if state.items.len() >= queue.limit {
-                joins(&mut state.putters, ticket, cx)
-            } else {
-                let getter = state.put(item.take().expect(AGAIN));
-                Step::Ready(Ok(()), getter)
+        } = self;
+        // What was replaced and who is to be woken are dealt with after the guard.
+        let (poll, _replaced, getter) = queue.state.with(|state| {
+            if ticket.is_some()
+                && let Turn::Waiting { replaced } = state.putters.poll(ticket, cx.waker())
+            {
+                return (Poll::Pending, replaced, None);
             }
+            if state.shut_down {
+                let refused = QueueShutDown(item.take().expect(AGAIN));
+                return (Poll::Ready(Err(refused)), None, None);
+            }
+            if state.items.len() >= queue.limit {
+                *ticket = Some(state.putters.push(cx.waker().clone()));
+                return (Poll::Pending, None, None);
+            }
+            let getter = state.put(item.take().expect(AGAIN));
+            (Poll::Ready(Ok(())), None, getter)
         });
-        step.conclude()
+        if let Some(waker) = getter {
+            waker.wake();
+        }
+        poll
     }
 }
 
@@ -434,18 +449,29 @@ impl<D: Discipline, F: Family> Future for Get<'_, D, F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Get { queue, ticket } = self.get_mut();
-        let step = queue.state.with(|state| {
-            if let Some(step) = still_waits(&mut state.getters, ticket, cx) {
-                step
-            } else if let Some((item, putter)) = state.get() {
-                Step::Ready(Ok(item), putter)
-            } else if state.shut_down {
-                Step::Ready(Err(QueueShutDown(())), None)
-            } else {
-                joins(&mut state.getters, ticket, cx)
+        // What was replaced is dropped, and a putter woken, after the guard.
+        let (poll, waker) = queue.state.with(|state| {
+            if ticket.is_some()
+                && let Turn::Waiting { replaced } = state.getters.poll(ticket, cx.waker())
+            {
+                return (Poll::Pending, replaced);
             }
+            if let Some((item, putter)) = state.get() {
+                return (Poll::Ready(Ok(item)), putter);
+            }
+            if state.shut_down {
+                return (Poll::Ready(Err(QueueShutDown(()))), None);
+            }
+            *ticket = Some(state.getters.push(cx.waker().clone()));
+            (Poll::Pending, None)
         });
-        step.conclude()
+        if let Some(waker) = waker {
+            match poll {
+                Poll::Ready(_) => waker.wake(),
+                Poll::Pending => drop(waker),
+            }
+        }
+        poll
     }
 }
 
@@ -454,23 +480,32 @@ impl<D: Discipline, F: Family> Future for Join<'_, D, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Join { queue, ticket } = self.get_mut();
-        let step = queue.state.with(|state| {
+        let turn = queue.state.with(|state| {
             if ticket.is_none() && state.unfinished == 0 {
-                return Step::Ready((), None);
+                return Turn::Arrived;
             }
-            match state.joiners.poll(ticket, cx.waker()) {
-                Turn::Arrived => Step::Ready((), None),
-                Turn::Waiting { replaced } => Step::Pending(replaced),
-            }
+            state.joiners.poll(ticket, cx.waker())
         });
-        step.conclude()
+        match turn {
+            Turn::Arrived => Poll::Ready(()),
+            Turn::Waiting { .. } => Poll::Pending,
+        }
     }
 }
 
 impl<D: Discipline, F: Family> Drop for Put<'_, D, F> {
     #[inline]
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
+        if let Some(ticket) = self.ticket {
+            self.give_up(ticket);
+        }
+    }
+}
+
+impl<D: Discipline, F: Family> Put<'_, D, F> {
+    /// It goes away before it was ready.
+    #[cold]
+    fn give_up(&self, ticket: Ticket) {
         let (left, next) = self.queue.state.with(|state| {
             let left = state.putters.leave(ticket);
             let pass_on = matches!(left, Left::Notified) && state.items.len() < self.queue.limit;
@@ -491,7 +526,16 @@ impl<D: Discipline, F: Family> Drop for Put<'_, D, F> {
 impl<D: Discipline, F: Family> Drop for Get<'_, D, F> {
     #[inline]
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
+        if let Some(ticket) = self.ticket {
+            self.give_up(ticket);
+        }
+    }
+}
+
+impl<D: Discipline, F: Family> Get<'_, D, F> {
+    /// It goes away before it was ready.
+    #[cold]
+    fn give_up(&self, ticket: Ticket) {
         let (left, next) = self.queue.state.with(|state| {
             let left = state.getters.leave(ticket);
             let pass_on = matches!(left, Left::Notified) && !state.items.is_empty();

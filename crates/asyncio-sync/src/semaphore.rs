@@ -6,10 +6,11 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use crate::error::SemaphoreReleaseError;
-use crate::guard::{Family, Guard, Local};
+use crate::guard::{Family, Guard, Local, Threadsafe, Word};
 use crate::wait_queue::{Left, Ticket, Turn, WaitQueue, Wakers};
 
 /// A count of units that tasks take and give back, in order of arrival: `asyncio.Semaphore`, and with `BOUNDED`
@@ -29,10 +30,21 @@ use crate::wait_queue::{Left, Ticket, Turn, WaitQueue, Wakers};
 /// assert!(!connections.locked());
 /// ```
 pub struct Semaphore<F: Family, const BOUNDED: bool> {
-    state: F::Guarded<State>,
-    /// The initial value where it is a bound, else `usize::MAX`.
+    /// The value in units of `ONE`, and `BUSY`. While `BUSY` is set it changes only under the guard of `line`.
+    word: F::Word,
+    /// Every notified waiter owns one unit that the value does not count. If the value is not 0 while somebody waits,
+    /// somebody else is notified and will see to it when it runs or goes.
+    line: F::Guarded<WaitQueue>,
+    /// The initial value where it is a bound, else the highest value there is.
     bound: usize,
 }
+
+/// Somebody is in line or on its way from there.
+const BUSY: usize = 1;
+/// One unit.
+const ONE: usize = 2;
+/// The highest value.
+const MOST: usize = usize::MAX / ONE;
 
 /// One unit of a [`Semaphore`]; dropping it gives the unit back. `P` is how the semaphore is held: `&Semaphore` or a
 /// counted pointer.
@@ -54,6 +66,14 @@ where
 }
 
 /// Waits for a unit of a [`Semaphore`]: see [`Semaphore::acquire`].
+///
+/// ```
+/// use asyncio_sync::{Local, Semaphore, semaphore::Acquire};
+///
+/// let semaphore = Semaphore::new(1);
+/// let acquire: Acquire<&Semaphore, Local, false> = semaphore.acquire();
+/// drop(futures_lite::future::block_on(acquire));
+/// ```
 #[must_use = "the unit is acquired by awaiting: write `let _permit = semaphore.acquire().await;`"]
 pub struct Acquire<P, F, const BOUNDED: bool>
 where
@@ -66,27 +86,22 @@ where
     family: PhantomData<fn() -> F>,
 }
 
-/// Every notified waiter owns one unit that `value` does not count.
-/// If `value` is not 0 while somebody waits, somebody else is notified and will see to it when it runs or goes.
-struct State {
-    value: usize,
-    waiters: WaitQueue,
-}
-
 impl<F: Family, const BOUNDED: bool> Semaphore<F, BOUNDED> {
     /// A semaphore with `value` units; 0 is legal.
+    ///
+    /// # Panics
+    ///
+    /// When `value` is more than `usize::MAX / 2`.
     ///
     /// ```
     /// assert!(asyncio_sync::Semaphore::new(0).locked());
     /// ```
     pub fn new(value: usize) -> Self {
-        let bound = if BOUNDED { value } else { usize::MAX };
+        assert!(value <= MOST, "{TOO_MANY}, not {value}");
         Semaphore {
-            state: F::Guarded::new(State {
-                value,
-                waiters: WaitQueue::new(),
-            }),
-            bound,
+            word: F::Word::new(value * ONE),
+            line: F::Guarded::new(WaitQueue::new()),
+            bound: if BOUNDED { value } else { MOST },
         }
     }
 
@@ -100,7 +115,20 @@ impl<F: Family, const BOUNDED: bool> Semaphore<F, BOUNDED> {
     /// ```
     #[inline]
     pub fn locked(&self) -> bool {
-        self.state.with(|state| state.locked())
+        let word = self.word.load();
+        word & BUSY != 0 || word < ONE
+    }
+
+    /// How many units lie there. Those handed to somebody who is on its way do not count.
+    ///
+    /// ```
+    /// let semaphore = asyncio_sync::Semaphore::new(2);
+    /// let _permit = semaphore.try_acquire();
+    /// assert_eq!(semaphore.value(), 1);
+    /// ```
+    #[inline]
+    pub fn value(&self) -> usize {
+        self.word.load() / ONE
     }
 
     /// Waits for its turn and takes one unit. A unit that nobody is in line for is taken without suspending.
@@ -118,11 +146,7 @@ impl<F: Family, const BOUNDED: bool> Semaphore<F, BOUNDED> {
     /// ```
     #[inline]
     pub fn acquire(&self) -> Acquire<&Self, F, BOUNDED> {
-        Acquire {
-            semaphore: Some(self),
-            ticket: None,
-            family: PhantomData,
-        }
+        Acquire::of(self)
     }
 
     /// Takes one unit if there is one and nobody is in line.
@@ -136,72 +160,142 @@ impl<F: Family, const BOUNDED: bool> Semaphore<F, BOUNDED> {
     #[inline]
     #[must_use = "the unit goes back as soon as the permit is dropped: bind it"]
     pub fn try_acquire(&self) -> Option<Permit<&Self, F, BOUNDED>> {
-        self.take_if_free().then(|| Permit {
-            semaphore: Some(self),
-            family: PhantomData,
-        })
+        Permit::try_of(self)
     }
 
     #[inline]
     fn take_if_free(&self) -> bool {
-        self.state.with(|state| {
-            let free = !state.locked();
-            state.value -= usize::from(free);
-            free
-        })
+        loop {
+            let word = self.word.load();
+            if word & BUSY != 0 || word < ONE {
+                return false;
+            }
+            if self.word.replace_if(word, word - ONE) {
+                return true;
+            }
+        }
     }
 
     fn wait_in_line(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<()> {
-        let (turn, next) = self.state.with(|state| {
-            let turn = state.waiters.poll(ticket, cx.waker());
-            // Units that were released while this waiter was on its way had nobody to go to but those behind it.
-            let next = if let Turn::Arrived = turn {
-                state.hand_out()
-            } else {
-                Wakers::new()
+        let (turn, more) = self.line.with(|line| {
+            if ticket.is_none() && self.take_or_announce() {
+                return (Turn::Arrived, None);
+            }
+            let turn = line.poll(ticket, cx.waker());
+            let more = match turn {
+                // Units that were released while it was on its way had nobody to go to but those behind it.
+                Turn::Arrived => self.hand_out(line, 0),
+                Turn::Waiting { .. } => None,
             };
-            (turn, next)
+            (turn, more)
         });
-        next.wake();
+        if let Some(wakers) = more {
+            wakers.wake();
+        }
         match turn {
             Turn::Arrived => Poll::Ready(()),
             Turn::Waiting { .. } => Poll::Pending,
         }
     }
 
-    /// A waiter goes away before it took its unit.
-    fn give_up(&self, ticket: Ticket) {
-        let (left, next) = self.state.with(|state| {
-            let left = state.waiters.leave(ticket);
-            let next = if let Left::Notified = left {
-                state.value += 1;
-                state.hand_out()
+    /// Under the guard: takes a unit that became free, or makes sure that who releases one will look at the line.
+    fn take_or_announce(&self) -> bool {
+        loop {
+            let word = self.word.load();
+            if word & BUSY != 0 {
+                return false;
+            }
+            let (taken, next) = if word >= ONE {
+                (true, word - ONE)
             } else {
-                Wakers::new()
+                (false, word | BUSY)
             };
-            (left, next)
+            if self.word.replace_if(word, next) {
+                return taken;
+            }
+        }
+    }
+
+    /// Under the guard, with `BUSY` set: adds units and gives those there are to those who wait, in order.
+    #[inline]
+    fn hand_out(&self, line: &mut WaitQueue, units: usize) -> Option<Wakers> {
+        let mut value = self.word.load() / ONE + units;
+        let mut wakers = None;
+        if value > 0 && line.waiting() > 0 {
+            let wakers = wakers.insert(Wakers::new());
+            while value > 0
+                && let Some(waker) = line.notify_one()
+            {
+                value -= 1;
+                wakers.push(waker);
+            }
+        }
+        let busy = if line.is_idle() { 0 } else { BUSY };
+        self.word.store((value * ONE) | busy);
+        wakers
+    }
+
+    /// A waiter goes away before it took its unit.
+    #[cold]
+    fn give_up(&self, ticket: Ticket) {
+        let (left, next) = self.line.with(|line| {
+            let left = line.leave(ticket);
+            let units = usize::from(matches!(left, Left::Notified));
+            (left, self.hand_out(line, units))
         });
         drop(left);
-        next.wake();
+        if let Some(wakers) = next {
+            wakers.wake();
+        }
     }
 
     /// Gives one unit back, or says that it would be one too many.
     #[inline]
     fn release_one(&self) -> Result<(), SemaphoreReleaseError> {
-        let next = self.state.with(|state| {
-            if state.value >= self.bound {
-                return Err(SemaphoreReleaseError { bound: self.bound });
+        let word = self.word.load();
+        if word & BUSY == 0 && word / ONE < self.bound && self.word.replace_if(word, word + ONE) {
+            return Ok(());
+        }
+        self.release_units(1)
+    }
+
+    /// Adds units to the value, or gives them to those who wait; refuses all when that would be too many.
+    fn release_units(&self, units: usize) -> Result<(), SemaphoreReleaseError> {
+        let next = self.line.with(|line| {
+            loop {
+                let word = self.word.load();
+                let value = word / ONE;
+                if value > self.bound || units > self.bound - value {
+                    return Err(SemaphoreReleaseError { bound: self.bound });
+                }
+                if word & BUSY != 0 {
+                    return Ok(match units {
+                        // The usual case: one unit, for one waiter.
+                        1 if value == 0 && line.waiting() > 0 => Next::One(line.notify_one()),
+                        _ => Next::Some(self.hand_out(line, units)),
+                    });
+                }
+                if self.word.replace_if(word, word + units * ONE) {
+                    return Ok(Next::One(None));
+                }
             }
-            let next = state.waiters.notify_one();
-            state.value += usize::from(next.is_none());
-            Ok(next)
         })?;
-        if let Some(waker) = next {
-            waker.wake();
+        match next {
+            Next::One(Some(waker)) => waker.wake(),
+            Next::Some(Some(wakers)) => wakers.wake(),
+            Next::One(None) | Next::Some(None) => {}
         }
         Ok(())
     }
 }
+
+/// Who has to be woken.
+enum Next {
+    One(Option<Waker>),
+    Some(Option<Wakers>),
+}
+
+const TOO_MANY: &str = "a semaphore counts to usize::MAX / 2";
 
 impl<F: Family> Semaphore<F, false> {
     /// Gives one unit back, or adds one: to the first in line if there is one.
@@ -210,7 +304,7 @@ impl<F: Family> Semaphore<F, false> {
     ///
     /// # Panics
     ///
-    /// When there are `usize::MAX` units.
+    /// When there would be more than `usize::MAX / 2` units.
     ///
     /// ```
     /// let semaphore = asyncio_sync::Semaphore::new(0);
@@ -218,17 +312,14 @@ impl<F: Family> Semaphore<F, false> {
     /// assert!(semaphore.try_acquire().is_some());
     /// ```
     pub fn release(&self) {
-        assert!(
-            self.release_one().is_ok(),
-            "a semaphore counts to usize::MAX, and is there"
-        );
+        assert!(self.release_one().is_ok(), "{TOO_MANY}, and is there");
     }
 
     /// Adds `count` units, as that many releases would: the first in line get them, in order.
     ///
     /// # Panics
     ///
-    /// When there would be more than `usize::MAX` units.
+    /// When there would be more than `usize::MAX / 2` units.
     ///
     /// ```
     /// let semaphore = asyncio_sync::Semaphore::new(0);
@@ -237,12 +328,10 @@ impl<F: Family> Semaphore<F, false> {
     /// assert!(a.is_some() && b.is_some() && semaphore.locked());
     /// ```
     pub fn add_permits(&self, count: usize) {
-        let wakers = self.state.with(|state| {
-            let value = state.value.checked_add(count);
-            state.value = value.expect("a semaphore counts to usize::MAX, and this would be more");
-            state.hand_out()
-        });
-        wakers.wake();
+        assert!(
+            self.release_units(count).is_ok(),
+            "{TOO_MANY}, and {count} units more are too many"
+        );
     }
 }
 
@@ -266,72 +355,65 @@ impl<F: Family> Semaphore<F, true> {
     }
 }
 
-impl<const BOUNDED: bool> Semaphore<Local, BOUNDED> {
-    /// As [`acquire`](Self::acquire), for a permit that keeps the semaphore alive and can leave the scope.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`acquire`](Self::acquire): its place in line, nothing else.
-    ///
-    /// ```
-    /// use asyncio_sync::{OwnedPermit, Semaphore};
-    /// use std::rc::Rc;
-    ///
-    /// let semaphore = Rc::new(Semaphore::new(1));
-    /// let permit: OwnedPermit = futures_lite::future::block_on(semaphore.acquire_owned());
-    /// assert!(semaphore.locked());
-    /// # drop(permit);
-    /// ```
-    pub fn acquire_owned(self: &Rc<Self>) -> Acquire<Rc<Self>, Local, BOUNDED> {
-        Acquire {
-            semaphore: Some(self.clone()),
-            ticket: None,
-            family: PhantomData,
-        }
-    }
+macro_rules! owned {
+    ($family:ident, $module:literal, $pointer:ident, $path:literal) => {
+        impl<const BOUNDED: bool> Semaphore<$family, BOUNDED> {
+            /// As [`acquire`](Self::acquire), for a permit that keeps the semaphore alive and can leave the scope.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`acquire`](Self::acquire): its place in line, nothing else.
+            ///
+            /// ```
+            #[doc = concat!("use ", $path, "::{OwnedPermit, Semaphore};")]
+            #[doc = concat!("use std::", $module, "::", stringify!($pointer), ";")]
+            ///
+            #[doc = concat!("let semaphore = ", stringify!($pointer), "::new(Semaphore::new(1));")]
+            /// let permit: OwnedPermit = futures_lite::future::block_on(semaphore.acquire_owned());
+            /// assert!(semaphore.locked());
+            /// # drop(permit);
+            /// ```
+            #[inline]
+            pub fn acquire_owned(
+                self: &$pointer<Self>,
+            ) -> Acquire<$pointer<Self>, $family, BOUNDED> {
+                Acquire::of(self.clone())
+            }
 
-    /// As [`try_acquire`](Self::try_acquire), for a permit that keeps the semaphore alive.
-    ///
-    /// ```
-    /// use std::rc::Rc;
-    ///
-    /// let semaphore = Rc::new(asyncio_sync::Semaphore::new(1));
-    /// assert!(semaphore.try_acquire_owned().is_some());
-    /// ```
-    #[must_use = "the unit goes back as soon as the permit is dropped: bind it"]
-    pub fn try_acquire_owned(self: &Rc<Self>) -> Option<Permit<Rc<Self>, Local, BOUNDED>> {
-        self.take_if_free().then(|| Permit {
-            semaphore: Some(self.clone()),
-            family: PhantomData,
-        })
-    }
+            /// As [`try_acquire`](Self::try_acquire), for a permit that keeps the semaphore alive.
+            ///
+            /// ```
+            #[doc = concat!("use std::", $module, "::", stringify!($pointer), ";")]
+            ///
+            #[doc = concat!("let semaphore = ", stringify!($pointer), "::new(", $path, "::Semaphore::new(1));")]
+            /// assert!(semaphore.try_acquire_owned().is_some());
+            /// ```
+            #[inline]
+            #[must_use = "the unit goes back as soon as the permit is dropped: bind it"]
+            pub fn try_acquire_owned(
+                self: &$pointer<Self>,
+            ) -> Option<Permit<$pointer<Self>, $family, BOUNDED>> {
+                Permit::try_of(self.clone())
+            }
+        }
+    };
 }
 
-impl State {
-    #[inline]
-    fn locked(&self) -> bool {
-        self.value == 0 || !self.waiters.is_idle()
-    }
-
-    /// Gives the units there are to those who wait, in order.
-    fn hand_out(&mut self) -> Wakers {
-        let mut wakers = Wakers::new();
-        while self.value > 0 {
-            let Some(waker) = self.waiters.notify_one() else {
-                break;
-            };
-            self.value -= 1;
-            wakers.push(waker);
-        }
-        wakers
-    }
-}
+owned!(Local, "rc", Rc, "asyncio_sync");
+owned!(Threadsafe, "sync", Arc, "asyncio_sync::threadsafe");
 
 impl<P, F, const BOUNDED: bool> Permit<P, F, BOUNDED>
 where
     P: Deref<Target = Semaphore<F, BOUNDED>>,
     F: Family,
 {
+    pub(crate) fn try_of(semaphore: P) -> Option<Self> {
+        semaphore.take_if_free().then(|| Permit {
+            semaphore: Some(semaphore),
+            family: PhantomData,
+        })
+    }
+
     /// Does not give the unit back; a later `release` may.
     ///
     /// ```
@@ -341,6 +423,21 @@ where
     /// ```
     pub fn forget(mut self) {
         self.semaphore = None;
+    }
+}
+
+impl<P, F, const BOUNDED: bool> Acquire<P, F, BOUNDED>
+where
+    P: Deref<Target = Semaphore<F, BOUNDED>>,
+    F: Family,
+{
+    #[inline]
+    pub(crate) fn of(semaphore: P) -> Self {
+        Acquire {
+            semaphore: Some(semaphore),
+            ticket: None,
+            family: PhantomData,
+        }
     }
 }
 
@@ -407,17 +504,14 @@ where
 
 impl<F: Family, const BOUNDED: bool> fmt::Debug for Semaphore<F, BOUNDED> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (value, waiting) = self
-            .state
-            .with(|state| (state.value, state.waiters.waiting()));
         let name = if BOUNDED {
             "BoundedSemaphore"
         } else {
             "Semaphore"
         };
         f.debug_struct(name)
-            .field("value", &value)
-            .field("waiting", &waiting)
+            .field("value", &self.value())
+            .field("waiting", &self.line.with(|line| line.waiting()))
             .finish()
     }
 }

@@ -1,6 +1,7 @@
 //! The line of waiters under every primitive of this crate.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::task::Waker;
 
 /// A fair line of waiters: first come, first served.
@@ -73,8 +74,9 @@ pub struct WaitQueue<W = Waker> {
     last: u32,
     /// The free nodes, linked through `next`.
     free: u32,
-    waiting: u32,
-    notified: u32,
+    /// How many wait, in units of `WAITING`, and how many were notified, in units of `NOTIFIED`: one number, so that a
+    /// change of both is one addition.
+    counts: u64,
 }
 
 /// A place in a [`WaitQueue`]. Meaningful only to the queue that gave it.
@@ -87,8 +89,11 @@ pub struct WaitQueue<W = Waker> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
     index: u32,
-    generation: u32,
+    generation: Generation,
 }
+
+/// Not zero, so that an `Option<Ticket>` is one machine word.
+type Generation = NonZeroU32;
 
 /// What [`WaitQueue::poll`] found.
 ///
@@ -160,7 +165,7 @@ struct Node<W> {
     waker: Option<W>,
     prev: u32,
     next: u32,
-    generation: u32,
+    generation: Generation,
     state: State,
 }
 
@@ -176,6 +181,9 @@ enum State {
 
 /// The end of a list.
 const NIL: u32 = u32::MAX;
+/// One who waits, and one who was notified, as `counts` has them.
+const WAITING: u64 = 1;
+const NOTIFIED: u64 = 1 << 32;
 
 impl<W> WaitQueue<W> {
     /// An empty line. It allocates when a second one joins.
@@ -192,8 +200,7 @@ impl<W> WaitQueue<W> {
             first: NIL,
             last: NIL,
             free: 0,
-            waiting: 0,
-            notified: 0,
+            counts: 0,
         }
     }
 
@@ -206,7 +213,7 @@ impl<W> WaitQueue<W> {
     /// ```
     #[inline]
     pub fn waiting(&self) -> usize {
-        self.waiting as usize
+        (self.counts % NOTIFIED) as usize
     }
 
     /// How many were notified and have neither arrived nor left.
@@ -219,7 +226,7 @@ impl<W> WaitQueue<W> {
     /// ```
     #[inline]
     pub fn notified(&self) -> usize {
-        self.notified as usize
+        (self.counts / NOTIFIED) as usize
     }
 
     /// Whether nobody waits and nobody is on the way after a notification: a newcomer overtakes no one.
@@ -230,7 +237,7 @@ impl<W> WaitQueue<W> {
     /// ```
     #[inline]
     pub fn is_idle(&self) -> bool {
-        (self.waiting | self.notified) == 0
+        self.counts == 0
     }
 
     /// Joins the end of the line.
@@ -245,24 +252,29 @@ impl<W> WaitQueue<W> {
     /// line.push('b');
     /// assert_eq!(line.notify_one(), Some('a'));
     /// ```
+    #[inline]
     pub fn push(&mut self, waker: W) -> Ticket {
         if self.free == NIL {
             self.free = self.slots.grow();
         }
-        let index = self.free;
+        let (index, last) = (self.free, self.last);
         let node = self.slots.at(index);
         self.free = node.next;
-        node.waker = Some(waker);
-        node.prev = self.last;
+        let old = node.waker.replace(waker);
+        debug_assert!(old.is_none(), "a free node holds no waker");
+        // Not dropped: there is nothing, and the compiler cannot know.
+        std::mem::forget(old);
+        node.prev = last;
         node.next = NIL;
         node.state = State::Waiting;
         let generation = node.generation;
-        match self.last {
-            NIL => self.first = index,
-            last => self.slots.at(last).next = index,
+        if last == NIL {
+            self.first = index;
+        } else {
+            self.slots.at(last).next = index;
         }
         self.last = index;
-        self.waiting += 1;
+        self.counts += WAITING;
         Ticket { index, generation }
     }
 
@@ -288,8 +300,7 @@ impl<W> WaitQueue<W> {
             NIL => self.last = NIL,
             first => self.slots.at(first).prev = NIL,
         }
-        self.waiting -= 1;
-        self.notified += 1;
+        self.counts = self.counts + NOTIFIED - WAITING;
         waker
     }
 
@@ -304,12 +315,31 @@ impl<W> WaitQueue<W> {
     /// ```
     pub fn notify_all(&mut self) -> Wakers<W> {
         let mut all = Wakers::new();
-        all.rest
-            .reserve_exact((self.waiting as usize).saturating_sub(1));
+        if self.waiting() > 1 {
+            all.rest.reserve_exact(self.waiting() - 1);
+        }
         while let Some(waker) = self.notify_one() {
             all.push(waker);
         }
         all
+    }
+
+    /// Who is next in line.
+    ///
+    /// ```
+    /// let mut line = asyncio_sync::WaitQueue::new();
+    /// assert_eq!(line.first(), None);
+    /// line.push('a');
+    /// assert_eq!(line.first(), Some(&'a'));
+    /// ```
+    #[inline]
+    pub fn first(&self) -> Option<&W> {
+        let node = match self.first {
+            NIL => return None,
+            0 => &self.slots.home,
+            index => self.slots.more.get(index as usize - 1)?,
+        };
+        node.waker.as_ref()
     }
 
     /// The waker of a ticket that is still waiting.
@@ -354,13 +384,14 @@ impl<W> WaitQueue<W> {
         match node.state {
             State::Free => Left::Nothing,
             State::Notified => {
-                self.release(ticket.index);
-                self.notified -= 1;
+                node.retire(&mut self.free, ticket.index);
+                self.counts -= NOTIFIED;
                 Left::Notified
             }
             State::Waiting => {
                 let (prev, next) = (node.prev, node.next);
                 let waker = node.waker.take();
+                node.retire(&mut self.free, ticket.index);
                 match prev {
                     NIL => self.first = next,
                     prev => self.slots.at(prev).next = next,
@@ -369,21 +400,25 @@ impl<W> WaitQueue<W> {
                     NIL => self.last = prev,
                     next => self.slots.at(next).prev = prev,
                 }
-                self.release(ticket.index);
-                self.waiting -= 1;
+                self.counts -= WAITING;
                 waker.map_or(Left::Nothing, Left::Waiting)
             }
         }
     }
+}
 
-    /// Puts a node on the free list and makes its ticket stale.
+impl<W> WaitQueue<W> {
+    /// Whether this one was notified; then its place is used up.
     #[inline]
-    fn release(&mut self, index: u32) {
-        let node = self.slots.at(index);
-        node.state = State::Free;
-        node.generation = node.generation.wrapping_add(1);
-        node.next = self.free;
-        self.free = index;
+    fn arrives(&mut self, ticket: Ticket) -> bool {
+        match self.slots.get(ticket.index) {
+            Some(node) if node.state == State::Notified && node.generation == ticket.generation => {
+                node.retire(&mut self.free, ticket.index);
+                self.counts -= NOTIFIED;
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -414,6 +449,7 @@ impl<W> Slots<W> {
     }
 
     /// Makes one more free node.
+    #[cold]
     fn grow(&mut self) -> u32 {
         self.more.push(Node::new());
         let index = self.more.len();
@@ -432,9 +468,18 @@ impl<W> Node<W> {
             waker: None,
             prev: NIL,
             next: NIL,
-            generation: 0,
+            generation: Generation::MIN,
             state: State::Free,
         }
+    }
+
+    /// Puts the node on the free list and makes its ticket stale.
+    #[inline]
+    fn retire(&mut self, free: &mut u32, index: u32) {
+        self.state = State::Free;
+        self.generation =
+            Generation::new(self.generation.get().wrapping_add(1)).unwrap_or(Generation::MIN);
+        self.next = std::mem::replace(free, index);
     }
 }
 
@@ -456,24 +501,29 @@ impl WaitQueue<Waker> {
     /// ```
     #[inline]
     pub fn poll(&mut self, place: &mut Option<Ticket>, waker: &Waker) -> Turn {
-        let Some(ticket) = *place else {
-            *place = Some(self.push(waker.clone()));
-            return Turn::Waiting { replaced: None };
-        };
+        match *place {
+            None => {
+                *place = Some(self.push(waker.clone()));
+                Turn::Waiting { replaced: None }
+            }
+            Some(ticket) if self.arrives(ticket) => {
+                *place = None;
+                Turn::Arrived
+            }
+            Some(ticket) => Turn::Waiting {
+                replaced: self.refresh(ticket, waker),
+            },
+        }
+    }
+
+    /// Keeps the waker of one who waits fresh.
+    fn refresh(&mut self, ticket: Ticket, waker: &Waker) -> Option<Waker> {
         match self.waker_mut(ticket) {
-            Some(old) if old.will_wake(waker) => Turn::Waiting { replaced: None },
-            Some(old) => Turn::Waiting {
-                replaced: Some(std::mem::replace(old, waker.clone())),
-            },
-            None => match self.leave(ticket) {
-                Left::Notified => {
-                    *place = None;
-                    Turn::Arrived
-                }
-                _ => panic!(
-                    "{ticket:?} names no place in this line: it was used up before, or another queue gave it"
-                ),
-            },
+            Some(old) if old.will_wake(waker) => None,
+            Some(old) => Some(std::mem::replace(old, waker.clone())),
+            None => panic!(
+                "{ticket:?} names no place in this line: it was used up before, or another queue gave it"
+            ),
         }
     }
 }
@@ -487,8 +537,8 @@ impl<W> Default for WaitQueue<W> {
 impl<W> fmt::Debug for WaitQueue<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitQueue")
-            .field("waiting", &self.waiting)
-            .field("notified", &self.notified)
+            .field("waiting", &self.waiting())
+            .field("notified", &self.notified())
             .finish()
     }
 }
@@ -527,7 +577,7 @@ impl<W> Wakers<W> {
 }
 
 impl Wakers {
-    /// Wakes all of them, in order.
+    /// Wakes all of them, in order. If one panics the rest are woken all the same.
     ///
     /// ```
     /// use asyncio_sync::wait_queue::Wakers;
@@ -537,7 +587,27 @@ impl Wakers {
     /// ```
     #[inline]
     pub fn wake(self) {
-        self.for_each(Waker::wake);
+        let mut rest = Rest(self);
+        rest.wake();
+    }
+}
+
+/// Those who have still to be woken; dropping it wakes them.
+struct Rest(Wakers);
+
+impl Rest {
+    #[inline]
+    fn wake(&mut self) {
+        for waker in &mut self.0 {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Rest {
+    #[inline]
+    fn drop(&mut self) {
+        self.wake();
     }
 }
 
@@ -570,6 +640,7 @@ mod tests {
     #[test]
     fn a_node_is_half_a_cache_line() {
         assert_eq!(size_of::<Node<Waker>>(), 32);
+        assert_eq!(size_of::<Option<Ticket>>(), 8);
     }
 
     #[test]

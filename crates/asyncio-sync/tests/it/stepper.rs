@@ -1,10 +1,8 @@
 //! An executor that steps one task at a time, so that a test can act while a waiter is woken and has not yet run.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
@@ -19,7 +17,7 @@ pub(crate) struct Stepper {
 
 /// What happened, in order.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 struct Task {
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
@@ -108,13 +106,13 @@ impl Stepper {
 
     /// Takes what was logged so far.
     pub(crate) fn trace(&self) -> Vec<String> {
-        self.log.0.take()
+        std::mem::take(&mut self.log.0.lock().unwrap())
     }
 }
 
 impl Log {
     pub(crate) fn say(&self, what: impl Into<String>) {
-        self.0.borrow_mut().push(what.into());
+        self.0.lock().unwrap().push(what.into());
     }
 }
 

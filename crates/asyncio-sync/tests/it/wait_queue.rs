@@ -82,3 +82,26 @@ fn a_wait_costs_one_clone_of_the_waker_and_no_more() {
     drop(line.notify_one());
     assert_eq!(Arc::strong_count(&nobody), 2);
 }
+
+#[test]
+fn a_wake_that_panics_does_not_keep_the_others_from_hearing() {
+    struct Bad;
+    impl Wake for Bad {
+        fn wake(self: Arc<Self>) {
+            panic!("as expected")
+        }
+    }
+    #[derive(Default)]
+    struct Good(std::sync::atomic::AtomicBool);
+    impl Wake for Good {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let (mut line, good) = (WaitQueue::new(), Arc::new(Good::default()));
+    line.push(Waker::from(Arc::new(Bad)));
+    line.push(Waker::from(good.clone()));
+    let wakers = std::panic::AssertUnwindSafe(line.notify_all());
+    assert!(std::panic::catch_unwind(|| { wakers }.0.wake()).is_err());
+    assert!(good.0.load(std::sync::atomic::Ordering::Relaxed));
+}

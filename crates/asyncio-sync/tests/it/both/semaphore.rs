@@ -1,11 +1,11 @@
-use std::rc::Rc;
+use super::Shared;
 
-use asyncio_sync::{BoundedSemaphore, Semaphore};
+use super::family::{BoundedSemaphore, Semaphore};
 
 use crate::stepper::{Stepper, pause};
 
 /// Takes a unit, logs `name`, keeps the unit for good.
-fn taker(stepper: &mut Stepper, semaphore: &Rc<Semaphore>, name: &'static str) -> usize {
+fn taker(stepper: &mut Stepper, semaphore: &Shared<Semaphore>, name: &'static str) -> usize {
     let (semaphore, log) = (semaphore.clone(), stepper.log());
     stepper.spawn(async move {
         semaphore.acquire().await.forget();
@@ -16,7 +16,7 @@ fn taker(stepper: &mut Stepper, semaphore: &Rc<Semaphore>, name: &'static str) -
 // S155
 #[test]
 fn units_go_out_in_order_of_arrival() {
-    let (mut stepper, semaphore) = (Stepper::new(), Rc::new(Semaphore::new(2)));
+    let (mut stepper, semaphore) = (Stepper::new(), Shared::new(Semaphore::new(2)));
     for name in ["a", "b", "c", "d", "e"] {
         let (semaphore, log) = (semaphore.clone(), stepper.log());
         stepper.spawn(async move {
@@ -32,7 +32,7 @@ fn units_go_out_in_order_of_arrival() {
 // S155
 #[test]
 fn locked_also_while_somebody_is_in_line_so_that_nobody_overtakes() {
-    let (mut stepper, semaphore) = (Stepper::new(), Rc::new(Semaphore::new(0)));
+    let (mut stepper, semaphore) = (Stepper::new(), Shared::new(Semaphore::new(0)));
     taker(&mut stepper, &semaphore, "first");
     stepper.run();
     semaphore.add_permits(2); // one for "first", one left over
@@ -45,7 +45,7 @@ fn locked_also_while_somebody_is_in_line_so_that_nobody_overtakes() {
 // S155
 #[test]
 fn a_newcomer_behind_a_waiter_on_its_way_gets_the_unit_left_over() {
-    let (mut stepper, semaphore) = (Stepper::new(), Rc::new(Semaphore::new(0)));
+    let (mut stepper, semaphore) = (Stepper::new(), Shared::new(Semaphore::new(0)));
     taker(&mut stepper, &semaphore, "first");
     stepper.run();
     taker(&mut stepper, &semaphore, "newcomer"); // runs before "first", which is woken next
@@ -58,7 +58,7 @@ fn a_newcomer_behind_a_waiter_on_its_way_gets_the_unit_left_over() {
 // S156
 #[test]
 fn a_release_hands_the_unit_to_the_first_waiter_and_the_value_does_not_rise() {
-    let (mut stepper, semaphore) = (Stepper::new(), Rc::new(Semaphore::new(0)));
+    let (mut stepper, semaphore) = (Stepper::new(), Shared::new(Semaphore::new(0)));
     let a = taker(&mut stepper, &semaphore, "a");
     let b = taker(&mut stepper, &semaphore, "b");
     stepper.run();
@@ -77,7 +77,7 @@ fn a_release_hands_the_unit_to_the_first_waiter_and_the_value_does_not_rise() {
 // S157
 #[test]
 fn k_releases_wake_k_waiters_in_order_at_once() {
-    let (mut stepper, semaphore) = (Stepper::new(), Rc::new(Semaphore::new(0)));
+    let (mut stepper, semaphore) = (Stepper::new(), Shared::new(Semaphore::new(0)));
     let tasks = ["a", "b", "c"].map(|name| taker(&mut stepper, &semaphore, name));
     stepper.run();
     semaphore.release();
@@ -90,7 +90,7 @@ fn k_releases_wake_k_waiters_in_order_at_once() {
 // S158
 #[test]
 fn a_waiter_notified_and_then_dropped_passes_the_notification_on() {
-    let (mut stepper, semaphore) = (Stepper::new(), Rc::new(Semaphore::new(0)));
+    let (mut stepper, semaphore) = (Stepper::new(), Shared::new(Semaphore::new(0)));
     let a = taker(&mut stepper, &semaphore, "a");
     taker(&mut stepper, &semaphore, "b");
     stepper.run();
@@ -103,7 +103,7 @@ fn a_waiter_notified_and_then_dropped_passes_the_notification_on() {
 // S158
 #[test]
 fn a_unit_given_to_the_last_waiter_and_not_taken_goes_back() {
-    let (mut stepper, semaphore) = (Stepper::new(), Rc::new(Semaphore::new(0)));
+    let (mut stepper, semaphore) = (Stepper::new(), Shared::new(Semaphore::new(0)));
     let a = taker(&mut stepper, &semaphore, "a");
     stepper.run();
     semaphore.release();
@@ -139,7 +139,7 @@ fn a_bounded_semaphore_refuses_to_rise_above_its_initial_value() {
 // S159
 #[test]
 fn a_unit_handed_to_a_waiter_counts_as_taken() {
-    let (mut stepper, semaphore) = (Stepper::new(), Rc::new(BoundedSemaphore::new(1)));
+    let (mut stepper, semaphore) = (Stepper::new(), Shared::new(BoundedSemaphore::new(1)));
     semaphore.try_acquire().unwrap().forget();
     let waiter = semaphore.clone();
     stepper.spawn(async move { waiter.acquire().await.forget() });
@@ -151,11 +151,18 @@ fn a_unit_handed_to_a_waiter_counts_as_taken() {
 
 #[test]
 fn an_owned_permit_outlives_the_handle_it_came_from() {
-    let semaphore = Rc::new(Semaphore::new(1));
-    let watch = Rc::downgrade(&semaphore);
+    let semaphore = Shared::new(Semaphore::new(1));
+    let watch = Shared::downgrade(&semaphore);
     let permit = semaphore.try_acquire_owned().unwrap();
     drop(semaphore);
     assert!(watch.upgrade().unwrap().locked());
     drop(permit);
     assert!(watch.upgrade().is_none());
+}
+
+// S159, from the other side
+#[test]
+#[should_panic(expected = "counts to usize::MAX / 2")]
+fn more_units_than_can_be_counted_are_refused() {
+    Semaphore::new(usize::MAX / 2).release();
 }

@@ -1,9 +1,10 @@
-use std::cell::{Cell, RefCell};
+use super::Shared;
 use std::error::Error;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use asyncio_sync::{Future, FutureError};
+use super::family::{Future, FutureError};
 use futures_lite::future::{block_on, poll_once};
 
 use crate::stepper::Stepper;
@@ -115,19 +116,21 @@ fn cancel_is_immediate_and_false_when_done() {
 // S25, S24 is for the loop: a hook runs at once and may schedule
 #[test]
 fn a_hook_on_a_done_future_is_called_at_once_and_each_once() {
-    let (future, calls) = (Future::new(), Rc::new(Cell::new(0)));
+    let (future, calls) = (Future::new(), Shared::new(AtomicU32::new(0)));
     let hook = || {
         Box::new({
             let calls = calls.clone();
-            move || calls.set(calls.get() + 1)
+            move || {
+                calls.fetch_add(1, Ordering::Relaxed);
+            }
         })
     };
     future.on_done(hook());
-    assert_eq!(calls.get(), 0);
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
     future.set_result(1).unwrap();
-    assert_eq!(calls.get(), 1);
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
     let late = future.on_done(hook());
-    assert_eq!(calls.get(), 2);
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
     assert!(!future.remove_hook(late));
 }
 
@@ -165,7 +168,7 @@ fn a_hook_that_panics_does_not_stop_the_later_ones() {
 #[test]
 fn tasks_and_hooks_are_told_in_one_order_of_registration() {
     let future = Future::<u32>::new();
-    let order = Rc::new(RefCell::new(Vec::new()));
+    let order = Shared::new(Mutex::new(Vec::new()));
     struct Tell(std::sync::mpsc::Sender<&'static str>);
     impl std::task::Wake for Tell {
         fn wake(self: std::sync::Arc<Self>) {
@@ -173,10 +176,13 @@ fn tasks_and_hooks_are_told_in_one_order_of_registration() {
         }
     }
     let (sender, receiver) = std::sync::mpsc::channel();
-    let receiver = Rc::new(receiver);
+    let receiver = Shared::new(Mutex::new(receiver));
     let hook = |name| {
         let (order, receiver) = (order.clone(), receiver.clone());
-        Box::new(move || order.borrow_mut().extend(receiver.try_iter().chain([name])))
+        Box::new(move || {
+            let told = receiver.lock().unwrap();
+            order.lock().unwrap().extend(told.try_iter().chain([name]));
+        })
     };
     let waker = std::task::Waker::from(std::sync::Arc::new(Tell(sender)));
     let mut handle = future.clone();
@@ -188,7 +194,7 @@ fn tasks_and_hooks_are_told_in_one_order_of_registration() {
     assert!(poll.is_pending());
     future.on_done(hook("hook 2"));
     future.set_result(1).unwrap();
-    assert_eq!(*order.borrow(), ["hook 1", "task", "hook 2"]);
+    assert_eq!(*order.lock().unwrap(), ["hook 1", "task", "hook 2"]);
 }
 
 // S29
@@ -216,7 +222,7 @@ fn awaiting_a_done_future_does_not_suspend() {
 #[test]
 fn everyone_gets_the_same_exception() {
     let future = Future::<u32>::new();
-    future.set_exception(Broken(Cell::new(0))).unwrap();
+    future.set_exception(Broken).unwrap();
     let (a, b) = (
         block_on(future.clone()).unwrap_err(),
         future.exception().unwrap().unwrap(),
@@ -224,7 +230,7 @@ fn everyone_gets_the_same_exception() {
     let FutureError::Exception(a) = a else {
         panic!("an exception, not {a:?}")
     };
-    assert!(Rc::ptr_eq(&a, &b));
+    assert!(Shared::ptr_eq(&a, &b));
     assert!(a.downcast_ref::<Broken>().is_some());
 }
 
@@ -248,11 +254,11 @@ fn an_exception_that_says_cancelled_is_an_exception_and_the_future_not_cancelled
 // S33
 #[test]
 fn an_exception_nobody_looked_at_is_reported_when_the_last_handle_goes() {
-    let reports = Rc::new(RefCell::new(Vec::new()));
+    let reports = Shared::new(Mutex::new(Vec::new()));
     let failed = || {
         let (future, reports) = (Future::<u32>::new(), reports.clone());
         future.set_unretrieved_hook(Box::new(move |error| {
-            reports.borrow_mut().push(error.to_string())
+            reports.lock().unwrap().push(error.to_string())
         }));
         future.set_exception("broken").unwrap();
         future
@@ -269,14 +275,14 @@ fn an_exception_nobody_looked_at_is_reported_when_the_last_handle_goes() {
         look(&future);
         assert!(future.was_retrieved());
         drop(future);
-        assert!(reports.borrow().is_empty());
+        assert!(reports.lock().unwrap().is_empty());
     }
     let future = failed();
     let other = future.clone();
     drop(future);
-    assert!(reports.borrow().is_empty(), "one handle is left");
+    assert!(reports.lock().unwrap().is_empty(), "one handle is left");
     drop(other);
-    assert_eq!(reports.take(), ["broken"]);
+    assert_eq!(std::mem::take(&mut *reports.lock().unwrap()), ["broken"]);
 }
 
 // S33
@@ -310,16 +316,16 @@ fn a_dropped_awaiter_is_not_woken_and_leaves_the_future_as_it_is() {
 #[test]
 fn a_hook_may_use_the_future_it_hangs_on() {
     let future = Future::<u32>::new();
-    let seen = Rc::new(Cell::new(None));
+    let seen = Shared::new(Mutex::new(None));
     future.on_done({
         let (future, seen) = (future.clone(), seen.clone());
         Box::new(move || {
             assert!(future.set_result(2).is_err());
-            seen.set(future.result().ok());
+            *seen.lock().unwrap() = future.result().ok();
         })
     });
     future.set_result(1).unwrap();
-    assert_eq!(seen.get(), Some(1));
+    assert_eq!(*seen.lock().unwrap(), Some(1));
 }
 
 #[test]
@@ -339,7 +345,7 @@ fn a_refused_value_may_touch_the_future_as_it_is_dropped() {
 }
 
 #[derive(Debug)]
-struct Broken(#[allow(dead_code, reason = "makes it neither Send nor Clone")] Cell<u8>);
+struct Broken; // not `Clone`
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

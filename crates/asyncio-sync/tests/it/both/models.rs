@@ -1,11 +1,12 @@
 //! Random histories against simple models, with waiters dropped at any moment: nothing is lost, nobody overtakes.
 
+use super::Shared;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::family::{Barrier, Lock, Queue, RwLock, Semaphore, WaitQueue};
 use asyncio_sync::wait_queue::{Left, Ticket};
-use asyncio_sync::{Lock, Queue, Semaphore, WaitQueue};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -89,7 +90,7 @@ proptest! {
     /// Units held, free and on their way always add up; survivors are served in order of arrival.
     #[test]
     fn semaphore_loses_no_unit_and_serves_survivors_in_order(start in 0usize..4, history in history()) {
-        let (mut stepper, semaphore) = (Stepper::new(), Rc::new(Semaphore::new(start)));
+        let (mut stepper, semaphore) = (Stepper::new(), Shared::new(Semaphore::new(start)));
         let mut units = start;
         let held = Rc::new(RefCell::new(Vec::new()));
         let served = Rc::new(RefCell::new(Vec::new()));
@@ -147,7 +148,7 @@ proptest! {
     /// As the semaphore: one holder at most, and the lock never lies free while somebody waits.
     #[test]
     fn lock_has_one_holder_and_never_lies_free_while_somebody_waits(history in history()) {
-        let (mut stepper, lock) = (Stepper::new(), Rc::new(Lock::new()));
+        let (mut stepper, lock) = (Stepper::new(), Shared::new(Lock::new()));
         let held = Rc::new(RefCell::new(None));
         let served = Rc::new(RefCell::new(Vec::new()));
         let mut alive = Vec::new();
@@ -185,7 +186,7 @@ proptest! {
     /// Every item that was accepted comes out once, in order; nobody sleeps beside an item or beside room.
     #[test]
     fn queue_loses_no_item_and_nobody_sleeps_beside_one(maxsize in 0usize..4, history in history()) {
-        let (mut stepper, queue) = (Stepper::new(), Rc::new(Queue::<usize>::bounded(maxsize)));
+        let (mut stepper, queue) = (Stepper::new(), Shared::new(Queue::<usize>::bounded(maxsize)));
         let accepted = Rc::new(RefCell::new(Vec::new()));
         let taken = Rc::new(RefCell::new(Vec::new()));
         let (mut getters, mut putters) = (Vec::new(), Vec::new());
@@ -247,5 +248,99 @@ proptest! {
             }
         }
         prop_assert_eq!(&*taken.borrow(), &*accepted.borrow());
+    }
+
+    /// Many readers or one writer; survivors are served in order of arrival, and nobody waits who could go in.
+    #[test]
+    fn rwlock_serves_survivors_in_order_and_leaves_nobody_outside(history in history()) {
+        let (mut stepper, lock) = (Stepper::new(), Shared::new(RwLock::new(0)));
+        let readers = Rc::new(RefCell::new(Vec::new()));
+        let writer = Rc::new(RefCell::new(None));
+        let served = Rc::new(RefCell::new(Vec::new()));
+        let mut alive = Vec::new();
+        for op in history {
+            let name = alive.len();
+            match op {
+                Op::Arrive => {
+                    let (lock, readers, writer, served) =
+                        (lock.clone(), readers.clone(), writer.clone(), served.clone());
+                    alive.push(stepper.spawn(async move {
+                        let guard = lock.read_owned().await;
+                        assert!(writer.borrow().is_none(), "a reader beside a writer");
+                        served.borrow_mut().push((name, false));
+                        readers.borrow_mut().push(guard);
+                    }));
+                }
+                Op::Provide => {
+                    let (lock, readers, writer, served) =
+                        (lock.clone(), readers.clone(), writer.clone(), served.clone());
+                    alive.push(stepper.spawn(async move {
+                        let mut guard = lock.write_owned().await;
+                        assert!(readers.borrow().is_empty(), "a writer beside readers");
+                        *guard += 1;
+                        served.borrow_mut().push((name, true));
+                        assert!(writer.borrow_mut().replace(guard).is_none(), "two writers");
+                    }));
+                }
+                Op::GiveBack => {
+                    let (reader, writer) = (readers.borrow_mut().pop(), writer.borrow_mut().take());
+                    drop((reader, writer));
+                }
+                Op::Drop(k) if !alive.is_empty() => stepper.cancel(alive[k % alive.len()]),
+                Op::Drop(_) => {}
+                Op::DropReady => stepper.drop_ready(),
+                Op::Step => drop(stepper.step()),
+                Op::Run => {
+                    stepper.run();
+                    let waits = alive.iter().any(|id| !stepper.ended(*id));
+                    let free = readers.borrow().is_empty() && writer.borrow().is_none();
+                    prop_assert!(!(waits && free), "somebody waits for a free lock");
+                    prop_assert_eq!(lock.try_write().is_some(), free);
+                }
+            }
+        }
+        stepper.run();
+        // Readers go in together, in whatever order they then run; nobody passes a writer, and no writer passes anybody.
+        let served = served.borrow();
+        for (at, (writer, _)) in served.iter().enumerate().filter(|(_, (_, writes))| *writes) {
+            prop_assert!(served[..at].iter().all(|(name, _)| name < writer), "{served:?}");
+            prop_assert!(served[at + 1..].iter().all(|(name, _)| name > writer), "{served:?}");
+        }
+    }
+
+    /// The numbers of a round are distinct whoever goes away, and everybody who is left is either through or waiting.
+    #[test]
+    fn barrier_gives_distinct_numbers_and_keeps_count(parties in 1usize..4, history in history()) {
+        let (mut stepper, barrier) = (Stepper::new(), Shared::new(Barrier::new(parties).unwrap()));
+        let through = Rc::new(RefCell::new(Vec::new()));
+        let mut alive = Vec::new();
+        for op in history {
+            match op {
+                Op::Arrive | Op::Provide => {
+                    let (barrier, through) = (barrier.clone(), through.clone());
+                    alive.push(stepper.spawn(async move {
+                        if let Ok(index) = barrier.wait().await {
+                            let mut through = through.borrow_mut();
+                            if index == parties - 1 {
+                                through.clear(); // the last to arrive begins the way out of a round
+                            }
+                            assert!(!through.contains(&index), "{index} twice");
+                            through.push(index);
+                        }
+                    }));
+                }
+                Op::GiveBack => barrier.reset(),
+                Op::Drop(k) if !alive.is_empty() => stepper.cancel(alive[k % alive.len()]),
+                Op::Drop(_) => {}
+                Op::DropReady => stepper.drop_ready(),
+                Op::Step => drop(stepper.step()),
+                Op::Run => {
+                    stepper.run();
+                    let waits = alive.iter().filter(|id| !stepper.ended(**id)).count();
+                    prop_assert_eq!(barrier.n_waiting(), waits);
+                    prop_assert!(waits < parties);
+                }
+            }
+        }
     }
 }

@@ -1,10 +1,10 @@
-use std::rc::Rc;
+use super::Shared;
 
-use asyncio_sync::Event;
+use super::family::Event;
 
 use crate::stepper::Stepper;
 
-fn waiter(stepper: &mut Stepper, event: &Rc<Event>, name: &'static str) -> usize {
+fn waiter(stepper: &mut Stepper, event: &Shared<Event>, name: &'static str) -> usize {
     let (event, log) = (event.clone(), stepper.log());
     stepper.spawn(async move {
         event.wait().await;
@@ -15,7 +15,7 @@ fn waiter(stepper: &mut Stepper, event: &Rc<Event>, name: &'static str) -> usize
 // S145
 #[test]
 fn set_wakes_all_waiters_in_order_with_one_wake_each() {
-    let (mut stepper, event) = (Stepper::new(), Rc::new(Event::new()));
+    let (mut stepper, event) = (Stepper::new(), Shared::new(Event::new()));
     let tasks = ["a", "b", "c"].map(|name| waiter(&mut stepper, &event, name));
     stepper.run();
     event.set();
@@ -28,7 +28,7 @@ fn set_wakes_all_waiters_in_order_with_one_wake_each() {
 // S145
 #[test]
 fn waiting_for_a_set_event_does_not_suspend() {
-    let (mut stepper, event) = (Stepper::new(), Rc::new(Event::new()));
+    let (mut stepper, event) = (Stepper::new(), Shared::new(Event::new()));
     event.set();
     let task = waiter(&mut stepper, &event, "a");
     stepper.step();
@@ -38,7 +38,7 @@ fn waiting_for_a_set_event_does_not_suspend() {
 // S146
 #[test]
 fn set_followed_by_clear_still_releases_everybody_who_was_waiting() {
-    let (mut stepper, event) = (Stepper::new(), Rc::new(Event::new()));
+    let (mut stepper, event) = (Stepper::new(), Shared::new(Event::new()));
     waiter(&mut stepper, &event, "a");
     waiter(&mut stepper, &event, "b");
     stepper.run();
@@ -53,7 +53,7 @@ fn set_followed_by_clear_still_releases_everybody_who_was_waiting() {
 // S147
 #[test]
 fn who_begins_to_wait_after_set_may_overtake_the_old_waiters() {
-    let (mut stepper, event) = (Stepper::new(), Rc::new(Event::new()));
+    let (mut stepper, event) = (Stepper::new(), Shared::new(Event::new()));
     waiter(&mut stepper, &event, "old");
     stepper.run();
     waiter(&mut stepper, &event, "new"); // ready before "old" is woken
@@ -64,7 +64,7 @@ fn who_begins_to_wait_after_set_may_overtake_the_old_waiters() {
 
 #[test]
 fn a_dropped_waiter_is_not_woken_and_the_others_are() {
-    let (mut stepper, event) = (Stepper::new(), Rc::new(Event::new()));
+    let (mut stepper, event) = (Stepper::new(), Shared::new(Event::new()));
     let tasks = ["a", "b", "c"].map(|name| waiter(&mut stepper, &event, name));
     stepper.run();
     stepper.cancel(tasks[1]);

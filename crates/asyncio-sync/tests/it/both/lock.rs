@@ -1,11 +1,11 @@
-use std::rc::Rc;
+use super::Shared;
 
-use asyncio_sync::Lock;
+use super::family::Lock;
 
 use crate::stepper::{Stepper, pause};
 
 /// Takes the lock, logs `name`, holds it for one turn.
-fn contender(stepper: &mut Stepper, lock: &Rc<Lock>, name: &'static str) -> usize {
+fn contender(stepper: &mut Stepper, lock: &Shared<Lock>, name: &'static str) -> usize {
     let (lock, log) = (lock.clone(), stepper.log());
     stepper.spawn(async move {
         let _guard = lock.acquire().await;
@@ -17,7 +17,7 @@ fn contender(stepper: &mut Stepper, lock: &Rc<Lock>, name: &'static str) -> usiz
 // S139
 #[test]
 fn waiters_get_the_lock_in_the_order_in_which_they_began_to_wait() {
-    let (mut stepper, lock) = (Stepper::new(), Rc::new(Lock::new()));
+    let (mut stepper, lock) = (Stepper::new(), Shared::new(Lock::new()));
     for name in ["a", "b", "c", "d"] {
         contender(&mut stepper, &lock, name);
     }
@@ -29,7 +29,7 @@ fn waiters_get_the_lock_in_the_order_in_which_they_began_to_wait() {
 // S140, S141
 #[test]
 fn a_newcomer_queues_behind_even_in_the_gap_between_release_and_wake_up() {
-    let (mut stepper, lock) = (Stepper::new(), Rc::new(Lock::new()));
+    let (mut stepper, lock) = (Stepper::new(), Shared::new(Lock::new()));
     lock.try_acquire().unwrap().forget();
     contender(&mut stepper, &lock, "first");
     stepper.run();
@@ -47,7 +47,7 @@ fn a_newcomer_queues_behind_even_in_the_gap_between_release_and_wake_up() {
 // S140
 #[test]
 fn a_free_lock_without_waiters_is_taken_without_suspending() {
-    let (mut stepper, lock) = (Stepper::new(), Rc::new(Lock::new()));
+    let (mut stepper, lock) = (Stepper::new(), Shared::new(Lock::new()));
     let taken = lock.clone();
     let task = stepper.spawn(async move { taken.acquire().await.forget() });
     assert!(stepper.step());
@@ -57,7 +57,7 @@ fn a_free_lock_without_waiters_is_taken_without_suspending() {
 // S141
 #[test]
 fn a_release_wakes_one_waiter_with_one_wake() {
-    let (mut stepper, lock) = (Stepper::new(), Rc::new(Lock::new()));
+    let (mut stepper, lock) = (Stepper::new(), Shared::new(Lock::new()));
     lock.try_acquire().unwrap().forget();
     let a = contender(&mut stepper, &lock, "a");
     let b = contender(&mut stepper, &lock, "b");
@@ -70,7 +70,7 @@ fn a_release_wakes_one_waiter_with_one_wake() {
 // S142
 #[test]
 fn a_waiter_notified_and_then_dropped_passes_the_notification_on() {
-    let (mut stepper, lock) = (Stepper::new(), Rc::new(Lock::new()));
+    let (mut stepper, lock) = (Stepper::new(), Shared::new(Lock::new()));
     lock.try_acquire().unwrap().forget();
     let a = contender(&mut stepper, &lock, "a");
     contender(&mut stepper, &lock, "b");
@@ -85,7 +85,7 @@ fn a_waiter_notified_and_then_dropped_passes_the_notification_on() {
 // S142
 #[test]
 fn a_waiter_dropped_in_the_middle_is_skipped() {
-    let (mut stepper, lock) = (Stepper::new(), Rc::new(Lock::new()));
+    let (mut stepper, lock) = (Stepper::new(), Shared::new(Lock::new()));
     lock.try_acquire().unwrap().forget();
     let tasks = ["a", "b", "c", "d"].map(|name| contender(&mut stepper, &lock, name));
     stepper.run();
@@ -102,7 +102,7 @@ fn a_waiter_dropped_in_the_middle_is_skipped() {
 // S142
 #[test]
 fn when_all_waiters_are_dropped_a_newcomer_takes_the_free_lock() {
-    let (mut stepper, lock) = (Stepper::new(), Rc::new(Lock::new()));
+    let (mut stepper, lock) = (Stepper::new(), Shared::new(Lock::new()));
     lock.try_acquire().unwrap().forget();
     let tasks = ["a", "b"].map(|name| contender(&mut stepper, &lock, name));
     stepper.run();
@@ -126,7 +126,7 @@ fn releasing_an_unlocked_lock_is_an_error_that_says_what_to_do() {
 // S143
 #[test]
 fn any_task_may_release() {
-    let (mut stepper, lock) = (Stepper::new(), Rc::new(Lock::new()));
+    let (mut stepper, lock) = (Stepper::new(), Shared::new(Lock::new()));
     let holder = lock.clone();
     stepper.spawn(async move { holder.acquire().await.forget() });
     let other = lock.clone();
@@ -137,8 +137,8 @@ fn any_task_may_release() {
 
 #[test]
 fn an_owned_guard_outlives_the_handle_it_came_from() {
-    let lock = Rc::new(Lock::new());
-    let watch = Rc::downgrade(&lock);
+    let lock = Shared::new(Lock::new());
+    let watch = Shared::downgrade(&lock);
     let guard = futures_lite::future::block_on(lock.acquire_owned());
     drop(lock);
     assert!(watch.upgrade().unwrap().locked());

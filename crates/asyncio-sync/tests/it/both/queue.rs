@@ -1,11 +1,11 @@
-use std::rc::Rc;
+use super::Shared;
 
-use asyncio_sync::{GetNowaitError, PutNowaitError, Queue, QueueEmpty, QueueFull, QueueShutDown};
+use super::family::{GetNowaitError, PutNowaitError, Queue, QueueEmpty, QueueFull, QueueShutDown};
 use futures_lite::future::{block_on, poll_once};
 
 use crate::stepper::Stepper;
 
-fn getter(stepper: &mut Stepper, queue: &Rc<Queue<u32>>, name: &'static str) -> usize {
+fn getter(stepper: &mut Stepper, queue: &Shared<Queue<u32>>, name: &'static str) -> usize {
     let (queue, log) = (queue.clone(), stepper.log());
     stepper.spawn(async move {
         match queue.get().await {
@@ -15,7 +15,7 @@ fn getter(stepper: &mut Stepper, queue: &Rc<Queue<u32>>, name: &'static str) -> 
     })
 }
 
-fn putter(stepper: &mut Stepper, queue: &Rc<Queue<u32>>, item: u32) -> usize {
+fn putter(stepper: &mut Stepper, queue: &Shared<Queue<u32>>, item: u32) -> usize {
     let (queue, log) = (queue.clone(), stepper.log());
     stepper.spawn(async move {
         match queue.put(item).await {
@@ -25,7 +25,7 @@ fn putter(stepper: &mut Stepper, queue: &Rc<Queue<u32>>, item: u32) -> usize {
     })
 }
 
-fn joiner(stepper: &mut Stepper, queue: &Rc<Queue<u32>>, name: &'static str) -> usize {
+fn joiner(stepper: &mut Stepper, queue: &Shared<Queue<u32>>, name: &'static str) -> usize {
     let (queue, log) = (queue.clone(), stepper.log());
     stepper.spawn(async move {
         queue.join().await;
@@ -34,12 +34,12 @@ fn joiner(stepper: &mut Stepper, queue: &Rc<Queue<u32>>, name: &'static str) -> 
 }
 
 /// A queue with these items in it.
-fn holding<const N: usize>(maxsize: usize, items: [u32; N]) -> Rc<Queue<u32>> {
+fn holding<const N: usize>(maxsize: usize, items: [u32; N]) -> Shared<Queue<u32>> {
     let queue = Queue::bounded(maxsize);
     for item in items {
         queue.put_nowait(item).unwrap();
     }
-    Rc::new(queue)
+    Shared::new(queue)
 }
 
 // S166
@@ -293,14 +293,14 @@ fn shutdown_may_be_repeated_and_made_immediate_later() {
 
 #[test]
 fn items_dropped_by_an_immediate_shutdown_may_touch_the_queue() {
-    struct Touchy(Rc<Queue<Touchy>>);
+    struct Touchy(Shared<Queue<Touchy>>);
     impl Drop for Touchy {
         fn drop(&mut self) {
             assert!(self.0.empty());
         }
     }
-    let queue = Rc::new(Queue::new());
+    let queue = Shared::new(Queue::new());
     queue.put_nowait(Touchy(queue.clone())).unwrap();
     queue.shutdown(true);
-    assert_eq!(Rc::strong_count(&queue), 1);
+    assert_eq!(Shared::strong_count(&queue), 1);
 }
