@@ -39,6 +39,53 @@
 //! assert_eq!(block_on(zip(produce, consume)).1, 6);
 //! ```
 //!
+//! # Under any executor
+//!
+//! The same program, which knows only the primitives,
+//!
+//! ```
+//! # mod program {
+//! use std::rc::Rc;
+//!
+//! use asyncio_sync::{Event, Semaphore};
+//!
+//! /// Waits until it may begin, then takes one of two permits.
+//! pub async fn worker(begin: Rc<Event>, permits: Rc<Semaphore>) -> usize {
+//!     begin.wait().await;
+//!     let _permit = permits.acquire().await;
+//!     permits.value()
+//! }
+//! # }
+//! # use program::worker;
+//! # use std::rc::Rc;
+//! # use asyncio_sync::{Event, Semaphore};
+//! let begin = Rc::new(Event::new());
+//! let permits = Rc::new(Semaphore::new(2));
+//! # let state = || (begin.clone(), permits.clone());
+//!
+//! // on a loop of this project,
+//! let (b, p) = state();
+//! let left = asyncio_runtime::run(async move {
+//!     let task = asyncio_executor::spawn(worker(b.clone(), p));
+//!     b.set();
+//!     task.await.unwrap()
+//! });
+//! assert_eq!(left, 1);
+//!
+//! // with a bare `block_on`,
+//! let (b, p) = state();
+//! let left = futures_lite::future::block_on(worker(b, p));
+//! assert_eq!(left, 1);
+//!
+//! // and under tokio.
+//! let (b, p) = state();
+//! let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+//! let left = runtime.block_on(tokio::task::LocalSet::new().run_until(async move {
+//!     tokio::task::spawn_local(worker(b, p)).await.unwrap()
+//! }));
+//! assert_eq!(left, 1);
+//! ```
+//!
 //! # Cancel safety
 //!
 //! Dropping any future of this crate before it is ready gives up its place in line, nothing else: what it had been

@@ -79,12 +79,14 @@ pub use asyncio_timers::{
 };
 
 // Synchronisation.
-pub use asyncio_sync::error::{
-    GetNowaitError, InvalidStateError, PutNowaitError, QueueEmpty, QueueFull, QueueShutDown,
-};
+// `threadsafe` has the same names `Send + Sync`, for use between loops and threads.
 pub use asyncio_sync::{
-    BoundedSemaphore, Event, FutureError, Lock, LockGuard, OwnedLockGuard, OwnedPermit, Permit,
-    Queue, Semaphore,
+    Barrier, BarrierPartiesError, BoundedSemaphore, BrokenBarrierError, CapacityError,
+    CapacityLimiter, Condition, Event, FutureError, GetNowaitError, InvalidStateError, LifoQueue,
+    Lock, LockGuard, LockReleaseError, Mutex, MutexGuard, NotifyError, OnceCell, OwnedLockGuard,
+    OwnedMutexGuard, OwnedPermit, Permit, PriorityQueue, PutNowaitError, Queue, QueueEmpty,
+    QueueFull, QueueShutDown, RwLock, Semaphore, SemaphoreReleaseError, TaskDoneError, broadcast,
+    oneshot, threadsafe, watch,
 };
 
 // Threads.
