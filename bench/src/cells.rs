@@ -10,7 +10,12 @@
 //! | `yield_now().await` | the runtime's own yield |
 //! | `sleep(duration).await`, `timeout(duration, future).await -> bool` | its own timers; `true` is in time |
 //! | `queue::<T>() -> (sender, receiver)`, `send(&sender, value).await`, `receive(&mut receiver).await` | its own unbounded local queue |
-//! | `oneshot() -> (sender, receiver)`, `wait(receiver).await` | its own local one-value channel |
+//! | `bounded::<T>(slots) -> (sender, receiver)`, `put(&sender, value).await`, `take(&mut receiver).await` | its own bounded local queue; senders can be cloned |
+//! | `oneshot::<T>() -> (sender, receiver)`, `tell(sender, value)`, `wait(receiver).await -> Option<T>` | its own local one-value channel |
+//! | `watch() -> (sender, receiver)`, `publish(&sender, number)`, `changed(&mut receiver).await` | its own channel for the latest of a number, from 0; receivers can be cloned |
+//! | `lock()`, `acquire(&lock).await -> guard` | its own local lock, shared: it can be cloned |
+//! | `semaphore()`, `permit(&semaphore).await -> guard` | its own local semaphore of one permit, shared |
+//! | `group(children).await` | so many empty tasks in a group, ended |
 //! | `serve().await` | an echo server that calls `announce` and stays |
 
 use crate::measure::Size;
@@ -35,6 +40,7 @@ pub(crate) struct Runtime {
 macro_rules! cells {
     (static $id:ident, $name:literal, $package:literal, $what:literal, $block_on:path) => {
         pub(crate) static $id: $crate::cells::Runtime = {
+            use std::hint::black_box;
             use std::sync::Arc;
             use std::sync::atomic::{AtomicUsize, Ordering};
             use std::time::{Duration, Instant};
@@ -44,6 +50,7 @@ macro_rules! cells {
             use $crate::{alloc, sys};
 
             const HOUR: Duration = Duration::from_secs(3600);
+            const SLOTS: usize = 64;
 
             async fn spawned(size: Size) -> Figures {
                 let count = size.of(100_000);
@@ -60,6 +67,19 @@ macro_rules! cells {
                     }
                     passes.record(start.elapsed(), count);
                     assert_eq!(sum, count * (count - 1) / 2);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn grouped(size: Size) -> Figures {
+                let (groups, children) = (size.of(100), 1000);
+                let mut passes = Passes::new(5);
+                while passes.more() {
+                    let start = Instant::now();
+                    for _ in 0..groups {
+                        group(children).await;
+                    }
+                    passes.record(start.elapsed(), groups * children);
                 }
                 Figures::one("ns", passes.nanoseconds())
             }
@@ -106,6 +126,132 @@ macro_rules! cells {
                     join(other).await;
                     passes.record(start.elapsed(), 2 * trips);
                     assert_eq!(message, trips);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn uncontended_lock(size: Size) -> Figures {
+                let (count, lock) = (size.of(1_000_000), lock());
+                let mut passes = Passes::new(5);
+                while passes.more() {
+                    let start = Instant::now();
+                    for _ in 0..count {
+                        drop(black_box(acquire(black_box(&lock)).await));
+                    }
+                    passes.record(start.elapsed(), count);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn uncontended_semaphore(size: Size) -> Figures {
+                let (count, semaphore) = (size.of(1_000_000), semaphore());
+                let mut passes = Passes::new(5);
+                while passes.more() {
+                    let start = Instant::now();
+                    for _ in 0..count {
+                        drop(black_box(permit(black_box(&semaphore)).await));
+                    }
+                    passes.record(start.elapsed(), count);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn contended_lock(size: Size) -> Figures {
+                let (count, turns) = (1000, size.of(100));
+                let mut passes = Passes::new(5);
+                while passes.more() {
+                    let start = Instant::now();
+                    let lock = lock();
+                    let mut tasks = Vec::with_capacity(count);
+                    for _ in 0..count {
+                        let lock = lock.clone();
+                        tasks.push(spawn(async move {
+                            for _ in 0..turns {
+                                let _guard = acquire(&lock).await;
+                                measure::one_trip().await;
+                            }
+                        }));
+                    }
+                    for task in tasks {
+                        join(task).await;
+                    }
+                    passes.record(start.elapsed(), count * turns);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            /// A million items through 64 slots.
+            async fn through_slots(size: Size, producers: usize) -> Figures {
+                let each = size.of(1_000_000) / producers;
+                let mut passes = Passes::new(3);
+                while passes.more() {
+                    let start = Instant::now();
+                    let (sender, mut receiver) = bounded::<usize>(SLOTS);
+                    let mut tasks = Vec::with_capacity(producers);
+                    for _ in 0..producers {
+                        let sender = sender.clone();
+                        tasks.push(spawn(async move {
+                            for item in 0..each {
+                                put(&sender, item).await;
+                            }
+                        }));
+                    }
+                    let mut sum = 0;
+                    for _ in 0..producers * each {
+                        sum += take(&mut receiver).await;
+                    }
+                    for task in tasks {
+                        join(task).await;
+                    }
+                    passes.record(start.elapsed(), producers * each);
+                    assert_eq!(sum, producers * (each * (each - 1) / 2));
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn oneshots(size: Size) -> Figures {
+                let count = size.of(1_000_000);
+                let mut passes = Passes::new(5);
+                while passes.more() {
+                    let start = Instant::now();
+                    let mut sum = 0;
+                    for index in 0..count {
+                        let (sender, receiver) = oneshot::<usize>();
+                        tell(sender, index);
+                        sum += wait(black_box(receiver)).await.expect("it was sent");
+                    }
+                    passes.record(start.elapsed(), count);
+                    assert_eq!(sum, count * (count - 1) / 2);
+                }
+                Figures::one("ns", passes.nanoseconds())
+            }
+
+            async fn watched(size: Size) -> Figures {
+                let (watchers, updates) = (10, size.of(100_000));
+                let mut passes = Passes::new(5);
+                while passes.more() {
+                    let start = Instant::now();
+                    let (sender, receiver) = watch();
+                    let mut tasks = Vec::with_capacity(watchers);
+                    for _ in 0..watchers {
+                        let mut receiver = receiver.clone();
+                        tasks.push(spawn(async move {
+                            let mut seen = 1;
+                            while changed(&mut receiver).await < updates {
+                                seen += 1;
+                            }
+                            seen
+                        }));
+                    }
+                    for update in 1..=updates {
+                        publish(&sender, update);
+                        measure::one_trip().await;
+                    }
+                    let mut seen = 0;
+                    for task in tasks {
+                        seen += join(task).await;
+                    }
+                    passes.record(start.elapsed(), seen);
                 }
                 Figures::one("ns", passes.nanoseconds())
             }
@@ -205,7 +351,7 @@ macro_rules! cells {
                     (Vec::with_capacity(count), Vec::with_capacity(count));
                 let before = (alloc::live(), sys::resident());
                 for _ in 0..count {
-                    let (sender, receiver) = oneshot();
+                    let (sender, receiver) = oneshot::<()>();
                     senders.push(sender);
                     tasks.push(spawn(async move {
                         BEGUN.fetch_add(1, Ordering::Relaxed);
@@ -227,8 +373,16 @@ macro_rules! cells {
             async fn cell(cell: Cell, size: Size) -> Figures {
                 match cell {
                     Cell::Spawn => spawned(size).await,
+                    Cell::Group => grouped(size).await,
                     Cell::Yield => yielding(size).await,
                     Cell::PingPong => ping_pong(size).await,
+                    Cell::Lock => uncontended_lock(size).await,
+                    Cell::Semaphore => uncontended_semaphore(size).await,
+                    Cell::Contended => contended_lock(size).await,
+                    Cell::Bounded => through_slots(size, 1).await,
+                    Cell::FanIn => through_slots(size, 1000).await,
+                    Cell::Oneshot => oneshots(size).await,
+                    Cell::Watch => watched(size).await,
                     Cell::Timeout => timeouts(size).await,
                     Cell::TimeoutReady => ready_timeouts(size).await,
                     Cell::Sleeps => sleeps(size).await,

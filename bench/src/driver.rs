@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cells::Runtime;
-use crate::rows::{CELLS, Cell, ROWS};
+use crate::rows::{CELLS, Cell, ROWS, Remark};
 use crate::runtimes::{self, RUNTIMES};
 use crate::table;
 
@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const USAGE: &str = "\
 usage: cargo run --release --manifest-path bench/Cargo.toml -- [options]
 
-  --rows a,b        only these rows (`echo` stands for all of echo-1, echo-64, echo-512)
+  --rows a,b        only these rows (`echo` stands for all of echo-1, echo-64, echo-512,
+                    `sync` for the locks and queues)
   --runtimes x,y    only these columns
   --rounds n        rounds, of which the medians are shown (5)
   --quick           a tenth of the work and one round: shows that everything runs, measures little
@@ -47,18 +48,17 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
         return Ok(());
     };
     let mut samples = Samples::default();
-    let total = options.rounds * options.cells.len() * options.runtimes.len();
+    let asked = options.asked();
+    let total = options.rounds * asked.len();
     let mut done = 0;
     for round in 1..=options.rounds {
-        for &cell in &options.cells {
-            for (column, runtime) in options.runtimes.iter().enumerate() {
-                done += 1;
-                progress(&format!(
-                    "round {round}, {done} of {total}: {cell}, {}",
-                    runtime.name
-                ));
-                samples.take(cell, column, runtime, options.divisor);
-            }
+        for &(cell, column, runtime) in &asked {
+            done += 1;
+            progress(&format!(
+                "round {round}, {done} of {total}: {cell}, {}",
+                runtime.name
+            ));
+            samples.take(cell, column, runtime, options.divisor);
         }
     }
     progress("");
@@ -112,15 +112,27 @@ impl Options {
         options.rounds = rounds.unwrap_or(options.rounds);
         Ok(Some(options))
     }
+
+    /// The cells of one round, each with its column.
+    fn asked(&self) -> Vec<(Cell, usize, &'static Runtime)> {
+        let columns = || self.runtimes.iter().copied().enumerate();
+        self.cells
+            .iter()
+            .flat_map(|&cell| columns().map(move |(column, runtime)| (cell, column, runtime)))
+            .filter(|(cell, _, runtime)| {
+                !matches!(cell.remark(runtime.name), Some(Remark::Lacks(_)))
+            })
+            .collect()
+    }
 }
 
 fn cells_named(names: &str) -> Result<Vec<Cell>, String> {
     let mut cells = Vec::new();
     for name in names.split(',') {
-        if name == "echo" {
-            cells.extend(CELLS.iter().filter(|cell| matches!(cell, Cell::Echo(_))));
-        } else {
-            cells.push(name.parse()?);
+        match name {
+            "echo" => cells.extend(CELLS.iter().filter(|cell| matches!(cell, Cell::Echo(_)))),
+            "sync" => cells.extend(CELLS.iter().filter(|cell| cell.is_sync())),
+            _ => cells.push(name.parse()?),
         }
     }
     Ok(cells)

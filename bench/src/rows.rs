@@ -3,12 +3,22 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::runtimes::THREADSAFE;
+
 /// The work of one child process. Some fill more than one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cell {
     Spawn,
+    Group,
     Yield,
     PingPong,
+    Lock,
+    Semaphore,
+    Contended,
+    Bounded,
+    FanIn,
+    Oneshot,
+    Watch,
     Timeout,
     TimeoutReady,
     Sleeps,
@@ -21,10 +31,18 @@ pub(crate) enum Cell {
     Echo(usize),
 }
 
-pub(crate) const CELLS: [Cell; 15] = [
+pub(crate) const CELLS: [Cell; 23] = [
     Cell::Spawn,
+    Cell::Group,
     Cell::Yield,
     Cell::PingPong,
+    Cell::Lock,
+    Cell::Semaphore,
+    Cell::Contended,
+    Cell::Bounded,
+    Cell::FanIn,
+    Cell::Oneshot,
+    Cell::Watch,
     Cell::Timeout,
     Cell::TimeoutReady,
     Cell::Sleeps,
@@ -45,12 +63,62 @@ impl Cell {
         matches!(self, Cell::Wake | Cell::WakeAsleep | Cell::WakeBurst)
     }
 
-    /// Why a runtime's figure in this cell does not compete, if so.
-    pub(crate) fn exempt(self, runtime: &str) -> Option<&'static str> {
-        (self == Cell::Yield && runtime.starts_with("monoio")).then_some(
-            "does not compete: monoio has no yield of its own, and puts a task that wakes itself at the \
-             front of its queue, so the task that yields is polled again at once and nobody else runs",
+    /// Whether it asks about locks and queues: all that `ours-threadsafe` is for.
+    pub(crate) fn is_sync(self) -> bool {
+        use Cell::*;
+        matches!(
+            self,
+            PingPong | Lock | Semaphore | Contended | Bounded | FanIn | Oneshot | Watch
         )
+    }
+
+    /// What is to be said of a runtime in this cell, if anything.
+    pub(crate) fn remark(self, runtime: &str) -> Option<Remark> {
+        // Both of monoio's drivers are one runtime here, as are all of tokio's.
+        let family = runtime.split('-').next().unwrap_or(runtime);
+        Some(match (self, family) {
+            (cell, _) if runtime == THREADSAFE && !cell.is_sync() => {
+                Remark::Lacks("ours-threadsafe is there for locks and queues only")
+            }
+            (Cell::Group, "smol" | "monoio" | "glommio") => Remark::Nearest(
+                "smol, monoio and glommio have no group of tasks: spawned tasks in a `FuturesUnordered`",
+            ),
+            (Cell::Yield | Cell::Contended, "monoio") => Remark::Exempt(
+                "does not compete: monoio has no yield of its own, and puts a task that wakes itself at the \
+                 front of its queue, so the task that yields is polled again at once and nobody else runs",
+            ),
+            (Cell::Lock, "monoio" | "glommio") => {
+                Remark::Nearest("local-sync and glommio have no mutex: a semaphore with one permit")
+            }
+            (Cell::Contended, "glommio") => Remark::Nearest(
+                "glommio has no mutex: a semaphore with one permit, which its holder gets again before those who wait",
+            ),
+            (Cell::Oneshot | Cell::MemoryWait, "smol" | "glommio") => {
+                Remark::Nearest("smol and glommio have no oneshot: a channel for one value")
+            }
+            (Cell::Watch, "smol" | "monoio" | "glommio") => {
+                Remark::Lacks("smol, local-sync and glommio have no watch")
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// What is said below the table of a runtime in a cell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Remark {
+    /// Its figure is shown and does not compete.
+    Exempt(&'static str),
+    /// It competes with something that comes near to what is asked.
+    Nearest(&'static str),
+    /// It has nothing of the kind and is not asked.
+    Lacks(&'static str),
+}
+
+impl Remark {
+    pub(crate) fn text(self) -> &'static str {
+        let (Self::Exempt(text) | Self::Nearest(text) | Self::Lacks(text)) = self;
+        text
     }
 }
 
@@ -58,8 +126,16 @@ impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Cell::Spawn => "spawn",
+            Cell::Group => "group",
             Cell::Yield => "yield",
             Cell::PingPong => "pingpong",
+            Cell::Lock => "lock",
+            Cell::Semaphore => "semaphore",
+            Cell::Contended => "contended",
+            Cell::Bounded => "bounded",
+            Cell::FanIn => "fan-in",
+            Cell::Oneshot => "oneshot",
+            Cell::Watch => "watch",
             Cell::Timeout => "timeout",
             Cell::TimeoutReady => "timeout-ready",
             Cell::Sleeps => "sleeps",
@@ -126,11 +202,19 @@ const fn row(
 pub(crate) const ECHO_CPU: &str = "cpu";
 pub(crate) const ECHO_RATE: &str = "rate";
 
-pub(crate) static ROWS: [Row; 22] = [
+pub(crate) static ROWS: [Row; 30] = [
     row(
         Cell::Spawn,
         "ns",
         "spawn and join a task",
+        "ns",
+        Better::Lower,
+        0,
+    ),
+    row(
+        Cell::Group,
+        "ns",
+        "group of 1000 tasks, per task",
         "ns",
         Better::Lower,
         0,
@@ -147,6 +231,62 @@ pub(crate) static ROWS: [Row; 22] = [
         Cell::PingPong,
         "ns",
         "ping-pong, per message",
+        "ns",
+        Better::Lower,
+        1,
+    ),
+    row(
+        Cell::Lock,
+        "ns",
+        "lock and unlock, nobody waits",
+        "ns",
+        Better::Lower,
+        1,
+    ),
+    row(
+        Cell::Semaphore,
+        "ns",
+        "semaphore, nobody waits",
+        "ns",
+        Better::Lower,
+        1,
+    ),
+    row(
+        Cell::Contended,
+        "ns",
+        "lock, 1000 tasks wait, per turn",
+        "ns",
+        Better::Lower,
+        1,
+    ),
+    row(
+        Cell::Bounded,
+        "ns",
+        "bounded queue, per item",
+        "ns",
+        Better::Lower,
+        1,
+    ),
+    row(
+        Cell::FanIn,
+        "ns",
+        "bounded queue, 1000 producers, per item",
+        "ns",
+        Better::Lower,
+        1,
+    ),
+    row(
+        Cell::Oneshot,
+        "ns",
+        "oneshot made, sent, awaited",
+        "ns",
+        Better::Lower,
+        1,
+    ),
+    row(
+        Cell::Watch,
+        "ns",
+        "watch, 10 watchers, per update seen",
         "ns",
         Better::Lower,
         1,

@@ -8,8 +8,8 @@ use comfy_table::{CellAlignment, Table};
 use crate::cells::Runtime;
 use crate::driver::Samples;
 use crate::measure::median;
-use crate::rows::{Better, Cell, ROWS, Row};
-use crate::runtimes::OURS;
+use crate::rows::{Better, Cell, ROWS, Remark, Row};
+use crate::runtimes;
 
 /// The lock file names the versions that are compared.
 const LOCK: &str = include_str!("../Cargo.lock");
@@ -50,11 +50,15 @@ pub(crate) fn render(
         };
         let mut fields = vec![row.title.to_owned(), row.unit.to_owned()];
         for (column, runtime) in runtimes.iter().enumerate() {
-            let note = row
+            let failure = samples.failures.get(&(index, column));
+            let remark = row
                 .cell
-                .exempt(runtime.name)
-                .or_else(|| samples.failures.get(&(index, column)).map(String::as_str))
-                .map(|text| notes.mark(runtime.name, text));
+                .remark(runtime.name)
+                .map(|remark| remark.text().to_owned());
+            let note = failure
+                .map(|reason| format!("{}: {reason}", runtime.name))
+                .or(remark)
+                .map(|text| notes.mark(text));
             fields.push(format!(
                 "{}{}",
                 line.field(column),
@@ -89,11 +93,7 @@ pub(crate) fn render(
     let _ = write!(
         text,
         "\n\n(x) is how many times better {} is than that column: above 1 it is ahead.\n",
-        if Line::reference(runtimes).is_some() {
-            OURS
-        } else {
-            "the best"
-        }
+        Line::reference(runtimes).map_or("the best", |column| runtimes[column].name)
     );
     for runtime in runtimes {
         let _ = writeln!(
@@ -115,7 +115,9 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn reference(runtimes: &[&Runtime]) -> Option<usize> {
-        runtimes.iter().position(|runtime| runtime.name == OURS)
+        runtimes
+            .iter()
+            .position(|runtime| runtimes::is_ours(runtime))
     }
 
     /// The columns that compete with ours, with their medians.
@@ -124,8 +126,11 @@ impl Line<'_> {
             .iter()
             .enumerate()
             .filter_map(|(column, &median)| {
-                let name = self.runtimes[column].name;
-                (name != OURS && self.row.cell.exempt(name).is_none()).then_some((column, median?))
+                let runtime = self.runtimes[column];
+                let remark = self.row.cell.remark(runtime.name);
+                let competes =
+                    !runtimes::is_ours(runtime) && !matches!(remark, Some(Remark::Exempt(_)));
+                competes.then_some((column, median?))
             })
     }
 
@@ -189,11 +194,7 @@ struct Notes {
 }
 
 impl Notes {
-    fn mark(&mut self, runtime: &str, note: &str) -> String {
-        let note = match note.starts_with("does not compete") {
-            true => note.to_owned(),
-            false => format!("{runtime}: {note}"),
-        };
+    fn mark(&mut self, note: String) -> String {
         let number = self
             .said
             .iter()

@@ -4,17 +4,26 @@ mod glommio;
 mod monoio;
 #[cfg(feature = "ours")]
 mod ours;
+#[cfg(feature = "ours")]
+mod ours_common;
+#[cfg(feature = "ours")]
+mod ours_threadsafe;
 mod smol;
 mod tokio_common;
 mod tokio_local;
 mod tokio_local_runtime;
 mod tokio_multi;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
 use crate::cells::Runtime;
 
 pub(crate) static RUNTIMES: &[&Runtime] = &[
     #[cfg(feature = "ours")]
     &ours::OURS,
+    #[cfg(feature = "ours")]
+    &ours_threadsafe::OURS_THREADSAFE,
     &tokio_local::LOCAL_SET,
     &tokio_local_runtime::LOCAL_RUNTIME,
     &tokio_multi::MULTI_THREAD,
@@ -24,7 +33,8 @@ pub(crate) static RUNTIMES: &[&Runtime] = &[
     &glommio::GLOMMIO,
 ];
 
-pub(crate) const OURS: &str = "ours";
+/// A column that is asked in some rows only.
+pub(crate) const THREADSAFE: &str = "ours-threadsafe";
 
 pub(crate) fn find(name: &str) -> Result<&'static Runtime, String> {
     RUNTIMES
@@ -40,9 +50,36 @@ pub(crate) fn find(name: &str) -> Result<&'static Runtime, String> {
         })
 }
 
+/// One that does not count as a peer.
+pub(crate) fn is_ours(runtime: &Runtime) -> bool {
+    runtime.name.starts_with("ours")
+}
+
 /// One that would lose its workers on a single core.
 pub(crate) fn is_multi_threaded(runtime: &Runtime) -> bool {
     runtime.name == tokio_multi::MULTI_THREAD.name
+}
+
+/// The nearest to a group of tasks where a runtime has none.
+async fn unordered(tasks: impl Iterator<Item: Future>) {
+    let mut tasks: FuturesUnordered<_> = tasks.collect();
+    while tasks.next().await.is_some() {}
+}
+
+/// Makes the vocabulary whole for runtimes without a watch; they are not asked (`Remark::Lacks`).
+mod no_watch {
+    #[derive(Clone)]
+    pub(super) struct NoWatch;
+
+    pub(super) fn watch() -> (NoWatch, NoWatch) {
+        unreachable!("there is no watch")
+    }
+
+    pub(super) fn publish(_: &NoWatch, _: usize) {}
+
+    pub(super) async fn changed(_: &mut NoWatch) -> usize {
+        0
+    }
 }
 
 /// Bytes an echo server reads at a time.

@@ -1,20 +1,26 @@
 //! monoio, once with its epoll driver ("legacy") and once with io_uring.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use local_sync::mpsc::unbounded;
+use local_sync::mpsc::{bounded as slots, unbounded};
 use local_sync::oneshot as one;
+use local_sync::semaphore::{Semaphore, SemaphorePermit};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::task::JoinHandle;
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 
+use self::{permit as acquire, semaphore as lock};
+use local_sync::mpsc::bounded::channel as bounded;
 use local_sync::mpsc::unbounded::channel as queue;
+use local_sync::oneshot::channel as oneshot;
 use monoio::spawn;
 use monoio::time::sleep;
 
-use super::READ;
+use super::no_watch::{changed, publish, watch};
+use super::{READ, unordered};
 use crate::measure::announce;
 use crate::measure::one_trip as yield_now;
 
@@ -54,12 +60,33 @@ async fn receive<T>(receiver: &mut unbounded::Rx<T>) -> T {
     receiver.recv().await.expect("the sender lives")
 }
 
-fn oneshot() -> (one::Sender<()>, one::Receiver<()>) {
-    one::channel()
+async fn put<T>(sender: &slots::Tx<T>, value: T) {
+    assert!(sender.send(value).await.is_ok());
 }
 
-async fn wait(receiver: one::Receiver<()>) {
-    let _ = receiver.await;
+async fn take<T>(receiver: &mut slots::Rx<T>) -> T {
+    receiver.recv().await.expect("the sender lives")
+}
+
+fn tell<T>(sender: one::Sender<T>, value: T) {
+    assert!(sender.send(value).is_ok());
+}
+
+async fn wait<T>(receiver: one::Receiver<T>) -> Option<T> {
+    receiver.await.ok()
+}
+
+/// The lock too: local-sync has no other.
+fn semaphore() -> Rc<Semaphore> {
+    Rc::new(Semaphore::new(1))
+}
+
+async fn permit(semaphore: &Semaphore) -> SemaphorePermit<'_> {
+    semaphore.acquire().await.expect("it stays open")
+}
+
+async fn group(children: usize) {
+    unordered((0..children).map(|_| spawn(async {}))).await;
 }
 
 async fn serve() {

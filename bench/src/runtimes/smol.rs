@@ -1,17 +1,21 @@
 //! smol's `LocalExecutor` under `smol::block_on`.
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use smol::channel::{self, Receiver, Sender};
 use smol::future::or;
+use smol::lock::{Mutex, MutexGuard, Semaphore, SemaphoreGuard};
 use smol::net::TcpListener;
 use smol::{LocalExecutor, Task, Timer};
 
-pub(super) use smol::channel::unbounded as queue;
-pub(super) use smol::future::yield_now;
+use self::{receive as take, send as put};
+use smol::channel::{bounded, unbounded as queue};
+use smol::future::yield_now;
 
-use super::echo;
+use super::no_watch::{changed, publish, watch};
+use super::{echo, unordered};
 use crate::measure::announce;
 
 thread_local! {
@@ -62,12 +66,36 @@ async fn receive<T>(receiver: &mut Receiver<T>) -> T {
 }
 
 /// smol has no oneshot: a channel for one value.
-fn oneshot() -> (Sender<()>, Receiver<()>) {
+fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     channel::bounded(1)
 }
 
-async fn wait(receiver: Receiver<()>) {
-    let _ = receiver.recv().await;
+fn tell<T>(sender: Sender<T>, value: T) {
+    assert!(sender.try_send(value).is_ok());
+}
+
+async fn wait<T>(receiver: Receiver<T>) -> Option<T> {
+    receiver.recv().await.ok()
+}
+
+fn lock() -> Rc<Mutex<()>> {
+    Rc::default()
+}
+
+fn acquire(lock: &Mutex<()>) -> impl Future<Output = MutexGuard<'_, ()>> {
+    lock.lock()
+}
+
+fn semaphore() -> Rc<Semaphore> {
+    Rc::new(Semaphore::new(1))
+}
+
+fn permit(semaphore: &Semaphore) -> impl Future<Output = SemaphoreGuard<'_>> {
+    semaphore.acquire()
+}
+
+async fn group(children: usize) {
+    unordered((0..children).map(|_| spawn(async {}))).await;
 }
 
 async fn serve() {

@@ -1,13 +1,17 @@
 //! What the three flavours of tokio share: everything but `block_on` and `spawn`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot as one};
-use tokio::task::JoinHandle;
+use tokio::sync::{
+    Mutex, MutexGuard, Semaphore, SemaphorePermit, mpsc, oneshot as one, watch as watching,
+};
+use tokio::task::{JoinHandle, JoinSet};
 
-pub(super) use tokio::sync::mpsc::unbounded_channel as queue;
+pub(super) use tokio::sync::mpsc::{channel as bounded, unbounded_channel as queue};
+pub(super) use tokio::sync::oneshot::channel as oneshot;
 pub(super) use tokio::task::yield_now;
 pub(super) use tokio::time::sleep;
 
@@ -34,12 +38,56 @@ pub(super) async fn receive<T>(receiver: &mut mpsc::UnboundedReceiver<T>) -> T {
     receiver.recv().await.expect("the sender lives")
 }
 
-pub(super) fn oneshot() -> (one::Sender<()>, one::Receiver<()>) {
-    one::channel()
+pub(super) async fn put<T>(sender: &mpsc::Sender<T>, value: T) {
+    assert!(sender.send(value).await.is_ok());
 }
 
-pub(super) async fn wait(receiver: one::Receiver<()>) {
-    let _ = receiver.await;
+pub(super) async fn take<T>(receiver: &mut mpsc::Receiver<T>) -> T {
+    receiver.recv().await.expect("the sender lives")
+}
+
+pub(super) fn tell<T>(sender: one::Sender<T>, value: T) {
+    assert!(sender.send(value).is_ok());
+}
+
+pub(super) async fn wait<T>(receiver: one::Receiver<T>) -> Option<T> {
+    receiver.await.ok()
+}
+
+pub(super) fn lock() -> Arc<Mutex<()>> {
+    Arc::default()
+}
+
+pub(super) fn acquire(lock: &Mutex<()>) -> impl Future<Output = MutexGuard<'_, ()>> {
+    lock.lock()
+}
+
+pub(super) fn semaphore() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1))
+}
+
+pub(super) async fn permit(semaphore: &Semaphore) -> SemaphorePermit<'_> {
+    semaphore.acquire().await.expect("it stays open")
+}
+
+pub(super) fn watch() -> (watching::Sender<usize>, watching::Receiver<usize>) {
+    watching::channel(0)
+}
+
+pub(super) fn publish(sender: &watching::Sender<usize>, value: usize) {
+    assert!(sender.send(value).is_ok());
+}
+
+pub(super) async fn changed(receiver: &mut watching::Receiver<usize>) -> usize {
+    receiver.changed().await.expect("the sender lives");
+    *receiver.borrow_and_update()
+}
+
+/// A group with so many children.
+pub(super) async fn joined(children: usize, spawn: impl Fn(&mut JoinSet<()>)) {
+    let mut group = JoinSet::new();
+    (0..children).for_each(|_| spawn(&mut group));
+    group.join_all().await;
 }
 
 pub(super) async fn serve(spawn: impl Fn(TcpStream)) {

@@ -4,7 +4,8 @@ use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local as spawn};
 
 use super::tokio_common::{
-    detach, echo, join, oneshot, queue, receive, send, serve as accept, sleep, timeout, wait,
+    acquire, bounded, changed, detach, echo, join, joined, lock, oneshot, permit, publish, put,
+    queue, receive, semaphore, send, serve as accept, sleep, take, tell, timeout, wait, watch,
     yield_now,
 };
 
@@ -14,6 +15,10 @@ fn block_on(future: impl Future<Output = ()>) {
         .build()
         .expect("a runtime");
     LocalSet::new().block_on(&runtime, future);
+}
+
+async fn group(children: usize) {
+    joined(children, |group| drop(group.spawn_local(async {}))).await;
 }
 
 async fn serve() {
