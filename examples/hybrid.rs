@@ -22,17 +22,17 @@ async fn main() {
     send.send("from the loop").unwrap();
     assert_eq!(blocking.await.unwrap(), "from the loop");
 
-    // The other way round: a thread hands the loop something to do. What one thread sends arrives in order, so the
-    // callback has run when the result of the blocking call is there.
-    let (reply, answer) = mpsc::channel();
+    // The other way round: a thread hands the loop something to do, and waits for the answer.
     let event_loop = get_running_loop();
-    to_thread(move || {
+    let ran_on = to_thread(move || {
+        let (reply, answer) = mpsc::channel();
         event_loop
             .call_soon_threadsafe(move || reply.send(thread::current().id()).unwrap())
             .unwrap();
+        answer.recv().unwrap()
     })
     .await;
-    assert_eq!(answer.try_recv(), Ok(thread::current().id()));
+    assert_eq!(ran_on, thread::current().id());
     println!("{ticks} ticks of the loop while a thread was blocked");
 }
 

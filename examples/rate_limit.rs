@@ -33,7 +33,10 @@ async fn jobs() {
     .await;
 
     let took = (get_running_loop().time() - began).as_secs_f64();
-    println!("1000 jobs in {took:.2} s, at most {} at once", gauge.most.get());
+    println!(
+        "1000 jobs in {took:.2} s, at most {} at once",
+        gauge.most.get()
+    );
     assert!(gauge.most.get() <= 10);
     // The last of a thousand may begin after 999 fiftieths of a second, less what the burst lets through at once.
     assert!((18.9..20.2).contains(&took), "{took}");

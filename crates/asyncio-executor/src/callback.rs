@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
+use crate::context::{self, Context};
 use crate::local::Local;
 use crate::run_queue::Entry;
 
@@ -14,18 +15,24 @@ pub(crate) trait Call {
     /// Drops the closure unrun.
     fn cancel(&self);
     fn is_cancelled(&self) -> bool;
+    fn context(&self) -> Option<&Context>;
     fn location(&self) -> &'static Location<'static>;
 }
 
 struct Once<F> {
     f: Cell<Option<F>>,
     cancelled: Cell<bool>,
+    context: Option<Context>,
     location: &'static Location<'static>,
 }
 
 impl<F: FnOnce()> Call for Once<F> {
     fn run(&self) {
         if let Some(f) = self.f.take() {
+            if let Some(context) = &self.context {
+                // Left by `Local::call`, which keeps this.
+                context.make_current();
+            }
             f();
         }
     }
@@ -39,18 +46,25 @@ impl<F: FnOnce()> Call for Once<F> {
         self.cancelled.get()
     }
 
+    fn context(&self) -> Option<&Context> {
+        self.context.as_ref()
+    }
+
     fn location(&self) -> &'static Location<'static> {
         self.location
     }
 }
 
+/// A callback for the ready queue, which runs it in `context`, or in one of its own.
 pub(crate) fn once(
     f: impl FnOnce() + 'static,
+    context: Option<Context>,
     location: &'static Location<'static>,
 ) -> Rc<dyn Call> {
     Rc::new(Once {
         f: Cell::new(Some(f)),
         cancelled: Cell::new(false),
+        context,
         location,
     })
 }
@@ -64,11 +78,12 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// A callback that is not queued yet: for a timer that queues it when its time has come.
+    /// A callback that is not queued yet: for a timer that queues it when its time has come. It runs in a copy of the
+    /// context that is current now (S244).
     #[track_caller]
     pub fn unscheduled(callback: impl FnOnce() + 'static) -> Handle {
         Handle {
-            call: once(callback, Location::caller()),
+            call: once(callback, context::copy_current(), Location::caller()),
         }
     }
 
@@ -76,7 +91,7 @@ impl Handle {
     /// queued. Dropped unrun where no executor is entered or the executor closes.
     pub fn schedule(&self) {
         match Local::current() {
-            Some(local) if !local.closing.get() => local.push(Entry::Call(self.call.clone())),
+            Some(local) if !local.is_closing() => local.push(Entry::Call(self.call.clone())),
             _ => self.cancel(),
         }
     }
@@ -91,6 +106,11 @@ impl Handle {
     /// Whether [`cancel`](Handle::cancel) was called; says nothing about having run (S5).
     pub fn cancelled(&self) -> bool {
         self.call.is_cancelled()
+    }
+
+    /// The context it runs in; asyncio: `get_context`. `None` for one of its own that does not exist before it runs.
+    pub fn context(&self) -> Option<Context> {
+        self.call.context().cloned()
     }
 
     /// Where the callback was scheduled.

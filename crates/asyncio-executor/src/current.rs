@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use crate::callback::Handle;
 use crate::cancel::request;
+use crate::context;
 use crate::exception::ExceptionContext;
 use crate::executor::{all_tasks_on, call_soon_on};
 use crate::local::{Local, TurnEnd};
@@ -22,7 +23,7 @@ use crate::task_ref::TaskRef;
 ///
 /// Where there is none; `what` names the call the user made.
 #[track_caller]
-fn with_current<R>(what: &str, f: impl FnOnce(&'static Local) -> R) -> R {
+pub(crate) fn with_current<R>(what: &str, f: impl FnOnce(&'static Local) -> R) -> R {
     match Local::current() {
         Some(local) => f(local),
         None => panic!(
@@ -56,7 +57,9 @@ where
 #[track_caller]
 pub fn call_soon(callback: impl FnOnce() + 'static) -> Handle {
     let location = Location::caller();
-    with_current("call_soon", |local| call_soon_on(local, callback, location))
+    with_current("call_soon", |local| {
+        call_soon_on(local, callback, context::copy_current(), location)
+    })
 }
 
 /// Calls `hook` once when everything that is ready now has run, before the loop sleeps again: the place to flush what
@@ -89,7 +92,7 @@ pub fn current_remote() -> Option<Remote> {
 /// The task being stepped; `None` in a plain callback and outside (S41), and in what is dropped at close (S11).
 pub fn current_task() -> Option<TaskRef> {
     Local::current()
-        .filter(|local| !local.closing.get())
+        .filter(|local| !local.is_closing())
         .and_then(TaskRef::current)
 }
 
@@ -110,6 +113,11 @@ pub fn uncancel() -> u32 {
     Local::current()
         .and_then(Local::current_meta)
         .map_or(0, request::uncancel)
+}
+
+/// Whether the current executor is in debug mode; false where none is entered.
+pub fn is_debug() -> bool {
+    Local::current().is_some_and(|local| local.debug().is_some())
 }
 
 /// Hands a report to the current executor's exception handler, or prints it where there is none.

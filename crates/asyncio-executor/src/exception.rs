@@ -26,13 +26,21 @@ pub struct ExceptionContext {
 }
 
 impl ExceptionContext {
+    /// A report in words.
+    pub fn new(message: impl Into<String>) -> ExceptionContext {
+        ExceptionContext {
+            message: message.into(),
+            exception: None,
+            task: None,
+            scheduled_at: None,
+        }
+    }
+
     /// A report about an error value.
     pub fn error(message: impl Into<String>, error: &dyn Error) -> ExceptionContext {
         ExceptionContext {
-            message: message.into(),
             exception: Some(error.to_string()),
-            task: None,
-            scheduled_at: None,
+            ..ExceptionContext::new(message)
         }
     }
 

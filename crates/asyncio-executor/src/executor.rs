@@ -10,6 +10,8 @@ use std::thread::{self, Thread};
 
 use crate::callback::{self, Handle};
 use crate::cancel::TaskError;
+use crate::context::{self, Apart, Context};
+use crate::debug::Debug;
 use crate::exception::{ExceptionContext, ExceptionHandler};
 use crate::local::{Entered, Local};
 use crate::meta::flag;
@@ -17,6 +19,7 @@ use crate::run_queue::Entry;
 use crate::shared::Remote;
 use crate::stats::Stats;
 use crate::task::{Task, spawn};
+use crate::task_builder::TaskFactory;
 use crate::task_ref::TaskRef;
 
 /// Runs tasks and callbacks in the order they became ready, on the thread that made it.
@@ -97,12 +100,21 @@ impl Executor {
     /// Queues a callback (S1). On a closed executor it is dropped.
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
-        call_soon_on(&self.local, callback, Location::caller())
+        let context = context::copy_current();
+        call_soon_on(&self.local, callback, context, Location::caller())
+    }
+
+    /// Queues a callback that runs in the given context itself, not in a copy of the current one; asyncio:
+    /// `call_soon(…, context=…)`.
+    #[track_caller]
+    pub fn call_soon_in(&self, context: &Context, callback: impl FnOnce() + 'static) -> Handle {
+        let context = Some(context.clone());
+        call_soon_on(&self.local, callback, context, Location::caller())
     }
 
     /// Queues a wake: the waker is woken when its turn comes, as a callback would be, without the callback (S19).
     pub fn wake_soon(&self, waker: Waker) {
-        if !self.local.closing.get() {
+        if !self.local.is_closing() {
             self.local.push(Entry::Wake(waker));
         }
     }
@@ -129,13 +141,29 @@ impl Executor {
     /// entries ran. Enters the executor if it is not the one entered.
     #[inline]
     pub fn run_ready(&self) -> usize {
-        if !self.local.is_entered() {
-            // A step finds its executor through the thread's current one: with none, or with another, it would take
-            // somebody else's task for its own.
-            return self.enter(|| self.run_ready());
+        if !self.local.is_plain() {
+            return self.run_ready_with_care();
         }
         self.local.begin_turn();
         let ran = self.local.run(self.local.ready_len());
+        self.local.end_turn();
+        ran
+    }
+
+    /// The executor is not entered, or in a context, or in debug mode.
+    #[cold]
+    fn run_ready_with_care(&self) -> usize {
+        // A step finds its executor through the thread's current one: with none, or with another, it would take
+        // somebody else's task for its own.
+        let _entered = self.local.enter();
+        // The caller's context is not that of the tasks.
+        let _apart = Apart::set(&self.local);
+        self.local.begin_turn();
+        let ready = self.local.ready_len();
+        let ran = match self.local.debug() {
+            Some(debug) => self.local.run_watched(ready, &debug),
+            None => self.local.run(ready),
+        };
         self.local.end_turn();
         ran
     }
@@ -199,6 +227,49 @@ impl Executor {
         self.local.set_handler(handler)
     }
 
+    /// The exception handler that was set, if any.
+    pub fn exception_handler(&self) -> Option<ExceptionHandler> {
+        self.local.handler()
+    }
+
+    /// How tasks are started from now on, where their builder does not say.
+    pub fn set_task_factory(&self, factory: TaskFactory) {
+        self.local.set_task_factory(factory);
+    }
+
+    /// How tasks are started.
+    pub fn task_factory(&self) -> TaskFactory {
+        self.local.task_factory()
+    }
+
+    /// Turns debug mode on or off. A run that is on goes over with the next turn.
+    ///
+    /// Off, it costs nothing.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc, time::Duration};
+    /// use asyncio_executor::{Debug, Executor};
+    ///
+    /// let executor = Executor::new();
+    /// let now = Rc::new(Cell::new(Duration::ZERO));
+    /// let clock = now.clone();
+    /// executor.set_debug(Some(Debug::new(Duration::from_millis(100), move || clock.get())));
+    ///
+    /// let reports = Rc::new(Cell::new(0));
+    /// let count = reports.clone();
+    /// executor.set_exception_handler(Some(Rc::new(move |_| count.set(count.get() + 1))));
+    /// executor.run(async move { now.set(Duration::from_secs(1)) }).unwrap();
+    /// assert_eq!(reports.get(), 1);
+    /// ```
+    pub fn set_debug(&self, debug: Option<Debug>) {
+        self.local.set_debug(debug);
+    }
+
+    /// Whether debug mode is on.
+    pub fn is_debug(&self) -> bool {
+        self.local.debug().is_some()
+    }
+
     /// Hands a report to the exception handler; asyncio: `loop.call_exception_handler`.
     pub fn report(&self, context: crate::ExceptionContext) {
         self.local.report(context);
@@ -239,14 +310,15 @@ impl Executor {
             self.closed.set(true);
             // S36: Python's report for a pending task that goes, made at the one place where ours go.
             for task in self.all_tasks() {
-                local.report(ExceptionContext {
-                    message: "a task was destroyed but it is pending".to_owned(),
-                    exception: None,
-                    task: Some(task.info()),
-                    scheduled_at: None,
-                });
+                local.report_of(
+                    task.meta(),
+                    ExceptionContext {
+                        task: Some(task.info()),
+                        ..ExceptionContext::new("a task was destroyed but it is pending")
+                    },
+                );
             }
-            local.closing.set(true);
+            local.start_closing();
             // SAFETY: the bias, which `Local` gives up when it is dropped.
             let injector = unsafe { &local.shared.as_ref().injector };
 
@@ -312,10 +384,11 @@ impl fmt::Debug for Executor {
 pub(crate) fn call_soon_on(
     local: &Local,
     callback: impl FnOnce() + 'static,
+    context: Option<Context>,
     location: &'static Location<'static>,
 ) -> Handle {
-    let call = callback::once(callback, location);
-    if local.closing.get() {
+    let call = callback::once(callback, context, location);
+    if local.is_closing() {
         call.cancel();
     } else {
         local.push(Entry::Call(call.clone()));

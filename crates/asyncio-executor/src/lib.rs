@@ -40,7 +40,9 @@
 
 mod callback;
 mod cancel;
+mod context;
 mod current;
+mod debug;
 mod exception;
 mod executor;
 mod injector;
@@ -53,6 +55,7 @@ mod shared;
 mod stats;
 mod sync;
 mod task;
+mod task_builder;
 mod task_ref;
 
 pub use callback::Handle;
@@ -60,14 +63,17 @@ pub use cancel::{
     CancelledError, CatchCancelled, Forward, ForwardScope, PanicPayload, TaskError,
     catch_cancelled, finally, raise_cancelled,
 };
+pub use context::{Context, ContextVar, ResetError, Token, TokenGuard, copy_context};
 pub use current::{
     YieldNow, all_tasks, at_turn_end, call_soon, cancellation_pending, cancelling, current_remote,
-    current_task, is_entered, report, spawn, turn_number, uncancel, yield_now,
+    current_task, is_debug, is_entered, report, spawn, turn_number, uncancel, yield_now,
 };
+pub use debug::Debug;
 pub use exception::{ExceptionContext, ExceptionHandler};
 pub use executor::Executor;
 pub use local::TurnEnd;
 pub use shared::{Closed, Remote};
 pub use stats::Stats;
 pub use task::{IntoTask, Join, JoinRef, Task, TaskInfo};
+pub use task_builder::{TaskBuilder, TaskFactory};
 pub use task_ref::TaskRef;

@@ -10,11 +10,14 @@ use std::task::Waker;
 use async_task::Runnable;
 
 use crate::callback::Call;
+use crate::context::{self, Apart, Context};
+use crate::debug::{Debug, Subject};
 use crate::exception::{ExceptionContext, ExceptionHandler};
 use crate::meta::Meta;
 use crate::run_queue::{Entry, RunQueue};
 use crate::shared::{Foreign, Shared};
 use crate::stats::Stats;
+use crate::task_builder::TaskFactory;
 
 thread_local! {
     /// The executor entered on this thread. Constant and without a destructor, so a look costs one load.
@@ -36,7 +39,7 @@ pub(crate) struct Local {
     current: Cell<*const Meta>,
     current_waker: Cell<*const Waker>,
     ids: Cell<(u64, u64)>,
-    pub(crate) closing: Cell<bool>,
+    closing: Cell<bool>,
     turns: Cell<u64>,
     polls: Cell<u64>,
     callbacks: Cell<u64>,
@@ -45,6 +48,15 @@ pub(crate) struct Local {
     spawned: Cell<u64>,
     handler: RefCell<Option<ExceptionHandler>>,
     turn_end: RefCell<Vec<Rc<dyn TurnEnd>>>,
+    /// This is the executor entered on its thread, no context is current, and it is not watched: a turn is just run.
+    plain: Cell<bool>,
+    /// A spawn has to look twice: the executor closes or starts tasks eagerly, or a context is current.
+    spawns_oddly: Cell<bool>,
+    factory: Cell<TaskFactory>,
+    debug: RefCell<Option<Debug>>,
+    /// A callback is being run: `stray` takes the context it makes if it came with none.
+    pub(crate) in_call: Cell<bool>,
+    pub(crate) stray: Cell<Option<Context>>,
 }
 
 /// Something to be done once when all that was ready has run, see [`at_turn_end`](crate::at_turn_end).
@@ -75,6 +87,12 @@ impl Local {
             spawned: Cell::new(0),
             handler: RefCell::new(None),
             turn_end: RefCell::new(Vec::new()),
+            plain: Cell::new(false),
+            spawns_oddly: Cell::new(false),
+            factory: Cell::new(TaskFactory::Lazy),
+            debug: RefCell::new(None),
+            in_call: Cell::new(false),
+            stray: Cell::new(None),
         })
     }
 
@@ -101,10 +119,64 @@ impl Local {
 
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
         let former = CURRENT.replace(Rc::as_ptr(self));
+        // SAFETY: its guard is further up the stack.
+        if let Some(former) = unsafe { former.as_ref() } {
+            former.plain.set(false);
+        }
+        self.update_plain();
         Entered {
-            _local: self.clone(),
+            local: self.clone(),
             former,
         }
+    }
+
+    /// Whether [`run`](Local::run) can be called as things are, see [`Executor::run_ready`](crate::Executor::run_ready).
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain.get()
+    }
+
+    /// To be called whenever something has changed that it, or `spawns_oddly`, depends on: of the executor that is entered,
+    /// or becomes so.
+    pub(crate) fn update_plain(&self) {
+        let no_context = context::is_current_null();
+        self.plain
+            .set(self.is_entered() && no_context && self.debug.borrow().is_none());
+        self.spawns_oddly
+            .set(self.closing.get() || self.factory.get() == TaskFactory::Eager || !no_context);
+    }
+
+    pub(crate) fn debug(&self) -> Option<Debug> {
+        self.debug.borrow().clone()
+    }
+
+    pub(crate) fn set_debug(&self, debug: Option<Debug>) {
+        let former = self.debug.replace(debug);
+        self.update_plain();
+        drop(former);
+    }
+
+    #[inline]
+    pub(crate) fn spawns_oddly(&self) -> bool {
+        self.spawns_oddly.get()
+    }
+
+    pub(crate) fn task_factory(&self) -> TaskFactory {
+        self.factory.get()
+    }
+
+    pub(crate) fn set_task_factory(&self, factory: TaskFactory) {
+        self.factory.set(factory);
+        self.update_plain();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    pub(crate) fn start_closing(&self) {
+        self.closing.set(true);
+        self.update_plain();
     }
 
     // --- the ready queue ---
@@ -162,6 +234,11 @@ impl Local {
         self.polls.set(self.polls.get() + polls as u64);
         self.callbacks.set(self.callbacks.get() + callbacks as u64);
         polls + callbacks
+    }
+
+    /// What would run next, for a report.
+    pub(crate) fn next_subject(&self) -> Option<Subject> {
+        self.with_ready(|ready| ready.front())
     }
 
     pub(crate) fn at_turn_end(&self, hook: Rc<dyn TurnEnd>) {
@@ -248,6 +325,7 @@ impl Local {
         // The outer one would otherwise be nowhere for the length of this step.
         self.keep_current_task();
         let _restore = self.keep_current();
+        let _apart = Apart::set(self);
         self.current.set(runnable.metadata());
         runnable.run();
     }
@@ -285,8 +363,10 @@ impl Local {
     }
 
     fn call(&self, call: Rc<dyn Call>) {
+        let outer = self.in_call.replace(true);
         // S6, S27: a panic in a callback is reported, and the loop and the rest of the queue carry on.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call.run())) {
+            // S185: in the context of the callback.
             self.report(ExceptionContext::panic(
                 "panic in a callback of the event loop",
                 panic,
@@ -294,6 +374,33 @@ impl Local {
                 None,
             ));
         }
+        self.in_call.set(outer);
+        if !context::is_current_null() {
+            context::set_current(ptr::null());
+            drop(self.stray.take());
+        }
+    }
+
+    /// The context of what runs now, which has none yet.
+    #[cold]
+    pub(crate) fn new_context(&self) -> Context {
+        match self.current_meta() {
+            Some(task) if !task.is_done() => task.context(),
+            _ => {
+                let context = Context::new();
+                if self.in_call.get() {
+                    self.adopt_context(context.clone());
+                }
+                // Otherwise a waker, or the destructor of something a task left behind: what is set there is lost.
+                context
+            }
+        }
+    }
+
+    /// The rest of the callback that runs now is to run in this context.
+    pub(crate) fn adopt_context(&self, context: Context) {
+        context.make_current();
+        self.stray.set(Some(context));
     }
 
     /// Takes foreign wakes and calls over into the ready queue.
@@ -325,7 +432,11 @@ impl Local {
         match item {
             Foreign::Wake(runnable) => self.push(Entry::Task(runnable)),
             Foreign::Call(call) => {
-                self.push(Entry::Call(crate::callback::once(call, Location::caller())));
+                self.push(Entry::Call(crate::callback::once(
+                    call,
+                    None,
+                    Location::caller(),
+                )));
             }
         }
     }
@@ -487,9 +598,19 @@ impl Local {
         self.handler.replace(handler)
     }
 
+    pub(crate) fn handler(&self) -> Option<ExceptionHandler> {
+        self.handler.borrow().clone()
+    }
+
+    /// A report about a task, made in the task's context (S185).
+    #[cold]
+    pub(crate) fn report_of(&self, task: &Meta, report: ExceptionContext) {
+        let context = task.existing_context().unwrap_or_default();
+        context.run(|| self.report(report));
+    }
+
     pub(crate) fn report(&self, context: ExceptionContext) {
-        let handler = self.handler.borrow().clone();
-        let Some(handler) = handler else {
+        let Some(handler) = self.handler() else {
             return context.print();
         };
         // S184: a handler that fails is itself reported, by the default one.
@@ -561,13 +682,17 @@ pub(crate) fn schedule(runnable: Runnable<Meta>) {
 /// Keeps an executor entered on this thread. Never leaves this crate: guards must end in the order opposite to their
 /// making, which a closure (`Executor::enter`) ensures and a value in a user's hands would not.
 pub(crate) struct Entered {
-    _local: Rc<Local>,
+    local: Rc<Local>,
     former: *const Local,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // The former executor is alive: its guard is further up the stack.
+        self.local.plain.set(false);
         CURRENT.set(self.former);
+        // SAFETY: the former executor is alive: its guard is further up the stack.
+        if let Some(former) = unsafe { self.former.as_ref() } {
+            former.update_plain();
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::task::Waker;
 use crate::callback::Call;
 use crate::cancel::CancelledError;
 use crate::cancel::scopes::Scopes;
+use crate::context::{self, Context};
 use crate::exception::ExceptionContext;
 use crate::local::Local;
 use crate::place::Place;
@@ -45,11 +46,13 @@ pub(crate) mod flag {
     pub(crate) const HAS_WAKER: u32 = 1 << 10;
     /// A request is on its way through this task to what it awaits; ends the way where tasks await each other.
     pub(crate) const ASKING: u32 = 1 << 11;
+    /// `extra` has a context: it is made current for the length of each step.
+    pub(crate) const CONTEXT: u32 = 1 << 12;
 
     /// What must be looked at before the body is polled.
-    pub(crate) const BEFORE_POLL: u32 = ASKED | CLOSING;
+    pub(crate) const BEFORE_POLL: u32 = ASKED | CLOSING | CONTEXT;
     /// What must be looked at when the body returned `Pending`.
-    pub(crate) const AT_PENDING: u32 = MARKED | RAISED | FORWARDED;
+    pub(crate) const AT_PENDING: u32 = MARKED | RAISED | FORWARDED | CONTEXT;
 }
 
 pub(crate) struct Meta {
@@ -70,7 +73,8 @@ pub(crate) struct Meta {
     extra: UnsafeCell<Option<Box<Extra>>>,
 }
 
-/// The rarely used part. `name` is plain data and stays after the end; the rest is emptied.
+/// The rarely used part. What may be dropped on any thread stays after the end (`name`, and `context`, in which reports
+/// about the task are made); the rest is emptied.
 #[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
@@ -78,6 +82,7 @@ pub(crate) struct Extra {
     pub(crate) cancel: Option<CancelledError>,
     pub(crate) scopes: Option<Rc<Scopes>>,
     pub(crate) done: Vec<(u64, Rc<dyn Call>)>,
+    context: Option<Context>,
     next_callback: u64,
     /// What did not fit in its short form.
     location: Option<&'static Location<'static>>,
@@ -256,6 +261,48 @@ impl Meta {
         self.with_new_extra(|extra| extra.name = Some(name.into()));
     }
 
+    /// Gives a task that has none its context, from the next step on.
+    pub(crate) fn set_context(&self, context: Context) {
+        debug_assert!(
+            self.existing_context().is_none(),
+            "a step may be running in it"
+        );
+        self.with_new_extra(|extra| extra.context = Some(context));
+        if !self.is_done() {
+            self.set(flag::CONTEXT);
+        }
+    }
+
+    pub(crate) fn existing_context(&self) -> Option<Context> {
+        self.with_extra(|extra| extra.context.clone()).flatten()
+    }
+
+    /// Its context, made when first asked for.
+    pub(crate) fn context(&self) -> Context {
+        let context = self.existing_context().unwrap_or_else(|| {
+            let context = Context::new();
+            self.set_context(context.clone());
+            context
+        });
+        // A step that began without one, up to now.
+        if Local::of(self.shared).is_some_and(|local| local.is_current(self))
+            && context::is_current_null()
+        {
+            context.make_current();
+        }
+        context
+    }
+
+    /// Makes its context current, for a step.
+    pub(crate) fn enter_context(&self) {
+        if let Some(pointer) = self
+            .with_extra(|extra| extra.context.as_ref().map(Context::pointer))
+            .flatten()
+        {
+            context::set_current(pointer);
+        }
+    }
+
     /// The table of this task's scopes, made when first asked for.
     pub(crate) fn scopes(&self) -> Rc<Scopes> {
         self.with_new_extra(|extra| {
@@ -307,6 +354,10 @@ impl Meta {
 
     #[cold]
     fn retire_extra(&self, mut queue: impl FnMut(Rc<dyn Call>)) {
+        // The step is over as far as the task is concerned.
+        if !context::is_current_null() {
+            context::set_current(ptr::null());
+        }
         let (scopes, cancel, done) = self
             .with_extra(|extra| {
                 (

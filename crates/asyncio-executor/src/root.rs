@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::ptr;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::cancel::{CancelledError, PanicPayload, TaskError};
+use crate::context;
 use crate::exception::ExceptionContext;
 use crate::local::Local;
 use crate::meta::{Meta, flag};
@@ -87,9 +89,12 @@ fn cancelled<T>(error: CancelledError) -> Outcome<T> {
     Err(Box::new(TaskError::Cancelled(error)))
 }
 
-/// A request that must be taken before the body is polled.
+/// Makes the task's context current, and looks for a request that must be taken before the body is polled.
 #[cold]
 fn before_poll(meta: &Meta) -> Option<CancelledError> {
+    if meta.has(flag::CONTEXT) {
+        meta.enter_context();
+    }
     if meta.has(flag::CLOSING) {
         return Some(CancelledError::new());
     }
@@ -107,15 +112,21 @@ fn at_pending(local: &Local, meta: &Meta) -> Option<CancelledError> {
         meta.unset(flag::MARKED | flag::RAISED);
         return Some(taken(meta));
     }
-    let scopes = meta.existing_scopes()?;
     // Asks hooks, which may be a user's code.
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scopes.revive_forwarded())) {
+    if meta.has(flag::FORWARDED)
+        && let Some(scopes) = meta.existing_scopes()
+        && let Err(panic) = catch_unwind(AssertUnwindSafe(|| scopes.revive_forwarded()))
+    {
         local.report(ExceptionContext::panic(
             "panic in `Forward::is_settled`",
             panic,
             None,
             Some(TaskInfo::of(meta)),
         ));
+    }
+    // The step is over.
+    if meta.has(flag::CONTEXT) {
+        context::set_current(ptr::null());
     }
     None
 }
@@ -177,12 +188,15 @@ fn end<F: Future>(
 #[cold]
 fn drop_unseen<T>(local: &Local, meta: &Meta, outcome: Outcome<T>) -> Outcome<T> {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(outcome))) {
-        local.report(ExceptionContext::panic(
-            "panic in the destructor of a task's outcome",
-            panic,
-            None,
-            Some(TaskInfo::of(meta)),
-        ));
+        local.report_of(
+            meta,
+            ExceptionContext::panic(
+                "panic in the destructor of a task's outcome",
+                panic,
+                None,
+                Some(TaskInfo::of(meta)),
+            ),
+        );
     }
     cancelled(CancelledError::new())
 }
@@ -190,10 +204,13 @@ fn drop_unseen<T>(local: &Local, meta: &Meta, outcome: Outcome<T>) -> Outcome<T>
 /// Tells the exception handler of a panic nobody looked at or can look at any more.
 #[cold]
 pub(crate) fn report_unseen(local: &Local, meta: &Meta, error: &TaskError) {
-    local.report(ExceptionContext {
-        message: "a task panicked and nobody awaited it".to_owned(),
-        exception: Some(error.to_string()),
-        task: Some(TaskInfo::of(meta)),
-        scheduled_at: None,
-    });
+    local.report_of(
+        meta,
+        ExceptionContext {
+            message: "a task panicked and nobody awaited it".to_owned(),
+            exception: Some(error.to_string()),
+            task: Some(TaskInfo::of(meta)),
+            scheduled_at: None,
+        },
+    );
 }

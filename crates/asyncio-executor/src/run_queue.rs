@@ -1,12 +1,14 @@
 //! The ready queue: steps and callbacks in one line (S1), eight bytes a step.
 
 use std::collections::VecDeque;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::Waker;
 
 use async_task::Runnable;
 
 use crate::callback::Call;
+use crate::debug::Subject;
 use crate::meta::Meta;
 
 /// One place in the line.
@@ -69,6 +71,17 @@ impl RunQueue {
         }
     }
 
+    /// What `pop` would give, for a report.
+    pub(crate) fn front(&self) -> Option<Subject> {
+        Some(match (self.line.front()?, self.aside.front()) {
+            (Some(runnable), _) => {
+                Subject::Task(NonNull::from(runnable.metadata()), runnable.waker())
+            }
+            (None, Some(Aside::Call(call))) => Subject::Call(call.clone()),
+            (None, _) => Subject::Wake,
+        })
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.line.len()
@@ -111,6 +124,7 @@ mod tests {
             let log = seen.clone();
             queue.push(Entry::Call(crate::callback::once(
                 move || log.borrow_mut().push(n),
+                None,
                 Location::caller(),
             )));
         }

@@ -14,7 +14,9 @@ use std::ptr::NonNull;
 
 use async_task::Runnable;
 
+use crate::context;
 use crate::injector::Injector;
+use crate::local::Local;
 use crate::meta::Meta;
 use crate::sync::{AtomicIsize, Ordering};
 
@@ -149,16 +151,26 @@ impl Remote {
 
     /// Runs a closure on the executor's thread, after what is already queued there.
     ///
-    /// Calls from one thread keep their order. Dropping the handle afterwards changes nothing.
+    /// Calls from one thread keep their order. Dropping the handle afterwards changes nothing. The closure runs in a copy
+    /// of the calling thread's context.
     ///
     /// # Errors
     ///
     /// [`Closed`] when the executor is closed; the closure is then dropped, unrun, on the calling thread.
     pub fn call(&self, f: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
+        let call: Box<dyn FnOnce() + Send> = match context::copy_current() {
+            None => Box::new(f),
+            Some(context) => Box::new(move || {
+                if let Some(local) = Local::current() {
+                    local.adopt_context(context);
+                }
+                f();
+            }),
+        };
         // SAFETY: this handle's count keeps it alive.
         match unsafe { self.shared.as_ref() }
             .injector
-            .push(Foreign::Call(Box::new(f)))
+            .push(Foreign::Call(call))
         {
             Ok(()) => Ok(()),
             Err(_) => Err(Closed(())),

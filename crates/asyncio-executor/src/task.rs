@@ -8,16 +8,19 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use async_task::Builder;
+use async_task::{Builder, Runnable};
 
 use crate::cancel::raise::raise_here;
 use crate::cancel::request;
 use crate::cancel::scopes::ForwardScope;
 use crate::cancel::{CancelledError, TaskError};
+use crate::context;
 use crate::local::{Local, schedule};
 use crate::meta::{Meta, flag};
 use crate::root::{Outcome, Root, report_unseen};
 use crate::run_queue::Entry;
+use crate::shared::Remote;
+use crate::task_builder::TaskFactory;
 use crate::task_ref::TaskRef;
 
 /// A task: a future the executor drives, and the right to its outcome; asyncio: `Task`.
@@ -38,6 +41,8 @@ use crate::task_ref::TaskRef;
 pub struct Task<T> {
     /// `None` only after the outcome was taken or the handle given up.
     raw: Option<async_task::Task<Outcome<T>, Meta>>,
+    /// The outcome, if it was looked at: then `raw` has none any more.
+    seen: Option<Box<Result<T, TaskError>>>,
     /// The metadata's cells belong to one thread.
     _here: PhantomData<Rc<()>>,
 }
@@ -83,6 +88,22 @@ impl<T> Task<T> {
         self.meta().has(flag::CANCELLED)
     }
 
+    /// Whether it ended by a panic. What [`try_take`](Task::try_take) would say, without taking it.
+    pub fn panicked(&self) -> bool {
+        self.meta().has(flag::PANICKED)
+    }
+
+    /// The context it runs in; asyncio: `get_context`. Made now if it has no variables.
+    pub fn context(&self) -> crate::Context {
+        self.meta().context()
+    }
+
+    /// A handle of its executor for other threads.
+    pub fn remote(&self) -> Remote {
+        // SAFETY: a metadata keeps it alive.
+        unsafe { Remote::new(self.meta().shared) }
+    }
+
     /// Its name: the one given, or `Task-N` (S40).
     pub fn get_name(&self) -> String {
         self.meta().name()
@@ -111,6 +132,8 @@ impl<T> Task<T> {
 
     /// Runs a callback when the task has ended, through the ready queue, never at once (S24).
     ///
+    /// It runs in a copy of the context that is current now (S245).
+    ///
     /// Returns an id for [`remove_done_callback`](Task::remove_done_callback). On a task that has ended the callback
     /// is queued right away (S25), and the id is 0.
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) -> u64 {
@@ -132,6 +155,31 @@ impl<T> Task<T> {
         Err(self)
     }
 
+    /// The outcome, if it has ended; it stays the handle's, to be taken or awaited later.
+    ///
+    /// ```
+    /// use asyncio_executor::{Executor, spawn, yield_now};
+    ///
+    /// Executor::new().run(async {
+    ///     let mut task = spawn(async { Err::<(), _>("failed") });
+    ///     assert!(task.peek().is_none());
+    ///     yield_now().await;
+    ///     assert!(matches!(task.peek(), Some(Ok(Err("failed")))));
+    ///     assert_eq!(task.await.unwrap(), Err("failed"));
+    /// }).unwrap();
+    /// ```
+    pub fn peek(&mut self) -> Option<&Result<T, TaskError>> {
+        if self.seen.is_none()
+            && self.done()
+            && let Some(raw) = &mut self.raw
+            && let Poll::Ready(outcome) =
+                Pin::new(raw).poll(&mut Context::from_waker(Waker::noop()))
+        {
+            self.seen = Some(Box::new(outcome.map_err(|error| *error)));
+        }
+        self.seen.as_deref()
+    }
+
     /// Lets it run on by itself: the same as dropping the handle, said in a word.
     pub fn detach(self) {}
 
@@ -149,6 +197,12 @@ impl<T> Task<T> {
         let Some(raw) = &mut self.raw else {
             panic!("`Task` polled after its outcome was taken");
         };
+        if let Some(outcome) = self.seen.take() {
+            if let Some(raw) = self.raw.take() {
+                raw.detach();
+            }
+            return Poll::Ready(*outcome);
+        }
         match Pin::new(raw).poll(cx) {
             Poll::Pending => {
                 if Local::current().is_some_and(|local| local.is_current(self.meta())) {
@@ -206,29 +260,34 @@ impl<T> IntoTask for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        let Some(mut raw) = self.raw.take() else {
+        let Some(raw) = self.raw.take() else {
             return;
         };
         let meta = raw.metadata();
+        if meta.has(flag::PANICKED) && self.seen.is_none() {
+            return drop_panicked(raw);
+        }
         if !meta.is_done() {
             meta.set(flag::DETACHED);
-            // Not dropped: async-task's own drop would cancel.
-            return raw.detach();
         }
-        if !meta.has(flag::PANICKED) {
-            return raw.detach();
-        }
-        if let Poll::Ready(Err(error)) =
-            Pin::new(&mut raw).poll(&mut Context::from_waker(Waker::noop()))
-        {
-            match Local::of(raw.metadata().shared) {
-                Some(local) => report_unseen(local, raw.metadata(), &error),
-                None => crate::exception::ExceptionContext::error(
-                    "a task panicked and nobody awaited it",
-                    &*error,
-                )
-                .print(),
-            }
+        // Not dropped: async-task's own drop would cancel.
+        raw.detach();
+    }
+}
+
+/// Nobody can look at the panic any more.
+#[cold]
+fn drop_panicked<T>(mut raw: async_task::Task<Outcome<T>, Meta>) {
+    if let Poll::Ready(Err(error)) =
+        Pin::new(&mut raw).poll(&mut Context::from_waker(Waker::noop()))
+    {
+        match Local::of(raw.metadata().shared) {
+            Some(local) => report_unseen(local, raw.metadata(), &error),
+            None => crate::exception::ExceptionContext::error(
+                "a task panicked and nobody awaited it",
+                &*error,
+            )
+            .print(),
         }
     }
 }
@@ -341,7 +400,8 @@ impl<T> Future for JoinRef<'_, T> {
 }
 
 pub(crate) fn add_done_callback(meta: &Meta, callback: impl FnOnce() + 'static) -> u64 {
-    let call = crate::callback::once(callback, meta.location());
+    // S245: the context is that of the registration.
+    let call = crate::callback::once(callback, context::copy_current(), meta.location());
     if !meta.is_done() {
         return meta.add_done_callback(call);
     }
@@ -349,6 +409,32 @@ pub(crate) fn add_done_callback(meta: &Meta, callback: impl FnOnce() + 'static) 
         local.push(Entry::Call(call));
     }
     0
+}
+
+#[cold]
+fn start_oddly(local: &Local, runnable: Runnable<Meta>, how: Launch) {
+    let meta = runnable.metadata();
+    // S243; S246 for one that was given.
+    if let Some(context) = how.context.or_else(context::copy_current) {
+        meta.set_context(context);
+    }
+    if let Some(name) = how.name {
+        meta.set_name(&name);
+    }
+    if local.is_closing() {
+        meta.set(flag::CLOSING);
+        return local.step(runnable);
+    }
+    let eager = how
+        .eager
+        .unwrap_or(local.task_factory() == TaskFactory::Eager);
+    // S242: where the loop does not run the first step is scheduled.
+    if eager && local.is_running() {
+        // S237: within this call, with `current_task()` being the new one.
+        local.step(runnable);
+    } else {
+        local.push_task(runnable);
+    }
 }
 
 /// What is known of a task, as plain data.
@@ -395,6 +481,37 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
+    launch(local, future, location, Launch::default())
+}
+
+/// How to start a task.
+#[derive(Default)]
+pub(crate) struct Launch {
+    /// The context itself; a copy of the current one if `None`.
+    pub(crate) context: Option<crate::Context>,
+    /// Whether the first step runs at once; as the executor's factory says if `None`.
+    pub(crate) eager: Option<bool>,
+    pub(crate) name: Option<Box<str>>,
+}
+
+impl Launch {
+    #[inline]
+    fn is_odd(&self) -> bool {
+        self.context.is_some() || self.name.is_some() || self.eager == Some(true)
+    }
+}
+
+#[inline(always)] // The usual `spawn` asks for nothing, and then nothing of that is left.
+pub(crate) fn launch<F>(
+    local: &Local,
+    future: F,
+    location: &'static Location<'static>,
+    how: Launch,
+) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
     let parent = local.current_meta().map_or(0, Meta::id);
     let meta = Meta::new(local.shared, location, local.next_id(), parent);
     local.count_new_meta();
@@ -411,14 +528,14 @@ where
             .spawn_unchecked(move |_| Root::new(future), schedule)
     };
     local.count_spawned();
-    if local.closing.get() {
-        runnable.metadata().set(flag::CLOSING);
-        local.step(runnable);
+    if local.spawns_oddly() || how.is_odd() {
+        start_oddly(local, runnable, how);
     } else {
         local.push_task(runnable);
     }
     Task {
         raw: Some(raw),
+        seen: None,
         _here: PhantomData,
     }
 }

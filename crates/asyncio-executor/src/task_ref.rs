@@ -7,8 +7,10 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use crate::cancel::{CancelledError, request};
+use crate::context::Context;
 use crate::local::Local;
 use crate::meta::{Meta, flag};
+use crate::shared::Remote;
 use crate::task::{TaskInfo, add_done_callback};
 
 /// A task without the right to its outcome: what `current_task()` and `all_tasks()` give.
@@ -60,7 +62,7 @@ impl TaskRef {
         Some(unsafe { TaskRef::new(meta, claim) })
     }
 
-    fn meta(&self) -> &Meta {
+    pub(crate) fn meta(&self) -> &Meta {
         // SAFETY: the claim keeps the allocation alive.
         unsafe { self.meta.as_ref() }
     }
@@ -93,6 +95,22 @@ impl TaskRef {
     /// Whether it ended cancelled.
     pub fn cancelled(&self) -> bool {
         self.meta().has(flag::CANCELLED)
+    }
+
+    /// The context it runs in; asyncio: `get_context`. Made now if it has no variables.
+    pub fn context(&self) -> Context {
+        self.meta().context()
+    }
+
+    /// A handle of its executor for other threads.
+    pub fn remote(&self) -> Remote {
+        // SAFETY: a metadata keeps it alive.
+        unsafe { Remote::new(self.meta().shared) }
+    }
+
+    /// Whether it ended by a panic.
+    pub fn panicked(&self) -> bool {
+        self.meta().has(flag::PANICKED)
     }
 
     /// Its name.

@@ -4,14 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_blocking::{Job, ThreadPool};
-use asyncio_executor::{Executor, Handle, Remote, Task, TaskRef};
+use asyncio_executor::{
+    Context, Executor, Handle, Remote, Task, TaskBuilder, TaskFactory, TaskRef,
+};
 use asyncio_reactor::Reactor;
 use asyncio_timers::{Clock, IntoDuration, LoopTime, Timers};
 
+use crate::debug::{self, SlowCallbacks};
 use crate::error::RunError;
 use crate::handle::{LoopHandle, TimerHandle};
 use crate::stats::LoopStats;
@@ -52,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) stopping: Cell<bool>,
     pub(crate) closed: Cell<bool>,
     pub(crate) pace: Pace,
+    pub(crate) slow: SlowCallbacks,
 }
 
 thread_local! {
@@ -70,6 +75,7 @@ pub(crate) fn running() -> Option<Rc<Inner>> {
 pub struct Builder {
     clock: Option<Clock>,
     pool: Option<ThreadPool>,
+    debug: Option<bool>,
 }
 
 impl Builder {
@@ -83,6 +89,12 @@ impl Builder {
     /// [`ThreadPool::default_size`] threads at most.
     pub fn default_executor(mut self, pool: ThreadPool) -> Builder {
         self.pool = Some(pool);
+        self
+    }
+
+    /// Debug mode, whatever the environment variable `ASYNCIO_DEBUG` says (S233). See [`EventLoop::set_debug`].
+    pub fn debug(mut self, on: bool) -> Builder {
+        self.debug = Some(on);
         self
     }
 
@@ -100,7 +112,7 @@ impl Builder {
         let pool = self
             .pool
             .unwrap_or_else(|| ThreadPool::new(ThreadPool::default_size()));
-        Ok(EventLoop {
+        let event_loop = EventLoop {
             inner: Rc::new(Inner {
                 remote: executor.remote(),
                 executor,
@@ -112,8 +124,13 @@ impl Builder {
                 stopping: Cell::new(false),
                 closed: Cell::new(false),
                 pace: Pace::new(now),
+                slow: SlowCallbacks::default(),
             }),
-        })
+        };
+        if self.debug.unwrap_or_else(debug::wanted_by_environment) {
+            event_loop.set_debug(true);
+        }
+        Ok(event_loop)
     }
 }
 
@@ -304,6 +321,17 @@ impl EventLoop {
         self.inner.call_soon(callback)
     }
 
+    /// Queues a callback that runs in the given context itself, not in a copy of the current one; asyncio:
+    /// `call_soon(…, context=…)` (S246).
+    ///
+    /// # Panics
+    ///
+    /// When the loop is closed.
+    #[track_caller]
+    pub fn call_soon_in(&self, context: &Context, callback: impl FnOnce() + 'static) -> Handle {
+        self.inner.call_soon_in(context, callback)
+    }
+
     /// Runs a callback after a delay, in seconds or as a `Duration` (S13).
     ///
     /// # Panics
@@ -353,10 +381,56 @@ impl EventLoop {
         self.inner.pool.borrow().submit(f)
     }
 
+    /// Replaces the pool behind `run_in_executor` and, from the next run on, `to_thread` (S190). The former one is handed
+    /// back, and not shut down.
+    pub fn set_default_executor(&self, pool: ThreadPool) -> ThreadPool {
+        self.inner.pool.replace(pool)
+    }
+
     /// Replaces the handler for what nobody else can hear of: panics in callbacks, outcomes nobody looked at (S182).
     /// `None` puts the default back, which prints to standard error (S183).
     pub fn set_exception_handler(&self, handler: Option<asyncio_executor::ExceptionHandler>) {
         self.inner.executor.set_exception_handler(handler);
+    }
+
+    /// The handler that was set, if any.
+    pub fn get_exception_handler(&self) -> Option<asyncio_executor::ExceptionHandler> {
+        self.inner.executor.exception_handler()
+    }
+
+    /// How tasks are started from now on where their builder does not say: lazily, or eagerly (S237, S242).
+    pub fn set_task_factory(&self, factory: TaskFactory) {
+        self.inner.executor.set_task_factory(factory);
+    }
+
+    /// How tasks are started.
+    pub fn get_task_factory(&self) -> TaskFactory {
+        self.inner.executor.task_factory()
+    }
+
+    /// Turns debug mode on or off (S233). At first it is what the environment variable `ASYNCIO_DEBUG` says.
+    ///
+    /// In debug mode every step and callback that takes [`slow_callback_duration`](EventLoop::slow_callback_duration)
+    /// or longer, by the loop's clock, is reported to the exception handler, with its name and place (S234). Off, it
+    /// costs nothing.
+    pub fn set_debug(&self, on: bool) {
+        self.inner.set_debug(on);
+    }
+
+    /// Whether debug mode is on.
+    pub fn get_debug(&self) -> bool {
+        self.inner.executor.is_debug()
+    }
+
+    /// What debug mode reports as slow: 0.1 s, unless it was set.
+    pub fn slow_callback_duration(&self) -> Duration {
+        self.inner.slow_callback_duration()
+    }
+
+    /// Sets what debug mode reports as slow; asyncio: the attribute `slow_callback_duration`.
+    pub fn set_slow_callback_duration(&self, duration: impl IntoDuration) {
+        self.inner
+            .set_slow_callback_duration(duration.into_duration());
     }
 
     /// Tasks that have not ended, oldest first (S42).
@@ -371,6 +445,22 @@ impl EventLoop {
 
     pub(crate) fn reactor(&self) -> &Reactor {
         &self.inner.reactor
+    }
+
+    /// Makes a task that runs in a context itself (S180).
+    pub(crate) fn create_task_in<F>(
+        &self,
+        context: &Context,
+        place: &'static Location<'static>,
+        future: F,
+    ) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.inner.check_open("create_task");
+        let builder = TaskBuilder::new().context(context).spawned_at(place);
+        self.inner.executor.enter(|| builder.spawn(future))
     }
 
     pub(crate) fn reference<T>(&self, task: &Task<T>) -> Option<TaskRef> {
@@ -416,6 +506,16 @@ impl Inner {
     pub(crate) fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
         self.check_open("call_soon");
         self.executor.call_soon(callback)
+    }
+
+    #[track_caller]
+    pub(crate) fn call_soon_in(
+        &self,
+        context: &Context,
+        callback: impl FnOnce() + 'static,
+    ) -> Handle {
+        self.check_open("call_soon_in");
+        self.executor.call_soon_in(context, callback)
     }
 
     #[track_caller]

@@ -6,11 +6,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_blocking::{Job, ThreadPool};
-use asyncio_executor::{Closed, ExceptionContext, ExceptionHandler, Handle, Remote, Task};
+use asyncio_executor::{
+    Closed, Context, ExceptionContext, ExceptionHandler, Handle, Remote, Task, TaskFactory,
+};
 use asyncio_timers::{IntoDuration, LoopTime, TimerKey, Timers};
 
 use crate::event_loop::{Inner, running};
 use crate::stats::LoopStats;
+use crate::threadsafe_handle::ThreadsafeHandle;
 
 /// A handle to an event loop; asyncio: what `get_running_loop()` returns.
 ///
@@ -60,12 +63,23 @@ impl LoopHandle {
         }
     }
 
-    /// Queues a callback from any thread and wakes the loop (S191). Calls from one thread keep their order.
+    /// Queues a callback from any thread and wakes the loop (S191). Calls from one thread keep their order. It runs in a
+    /// copy of the calling thread's context.
     ///
     /// # Errors
     ///
     /// [`Closed`] when the loop is closed; the callback is dropped on the calling thread.
     pub fn call_soon_threadsafe(
+        &self,
+        callback: impl FnOnce() + Send + 'static,
+    ) -> Result<ThreadsafeHandle, Closed> {
+        let (handle, run) = ThreadsafeHandle::new(callback);
+        self.call_soon_plain(run)?;
+        Ok(handle)
+    }
+
+    /// The same without a handle to take it back.
+    pub(crate) fn call_soon_plain(
         &self,
         callback: impl FnOnce() + Send + 'static,
     ) -> Result<(), Closed> {
@@ -87,6 +101,17 @@ impl LoopHandle {
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
         self.here("call_soon").call_soon(callback)
+    }
+
+    /// Queues a callback that runs in the given context itself, not in a copy of the current one; asyncio:
+    /// `call_soon(…, context=…)` (S246).
+    ///
+    /// # Panics
+    ///
+    /// Outside of this running loop.
+    #[track_caller]
+    pub fn call_soon_in(&self, context: &Context, callback: impl FnOnce() + 'static) -> Handle {
+        self.here("call_soon_in").call_soon_in(context, callback)
     }
 
     /// Runs a callback after a delay, in seconds or as a `Duration` (S13).
@@ -199,6 +224,89 @@ impl LoopHandle {
         self.here("set_exception_handler")
             .executor
             .set_exception_handler(handler);
+    }
+
+    /// The exception handler that was set, if any.
+    ///
+    /// # Panics
+    ///
+    /// Outside of this running loop.
+    #[track_caller]
+    pub fn get_exception_handler(&self) -> Option<ExceptionHandler> {
+        self.here("get_exception_handler")
+            .executor
+            .exception_handler()
+    }
+
+    /// What happens to a report where no handler is set, and what a handler may do with what it does not want: prints
+    /// it to standard error (S183).
+    pub fn default_exception_handler(&self, context: &ExceptionContext) {
+        context.print();
+    }
+
+    /// How tasks are started from now on where their builder does not say, see [`EventLoop::set_task_factory`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of this running loop.
+    ///
+    /// [`EventLoop::set_task_factory`]: crate::EventLoop::set_task_factory
+    #[track_caller]
+    pub fn set_task_factory(&self, factory: TaskFactory) {
+        self.here("set_task_factory")
+            .executor
+            .set_task_factory(factory);
+    }
+
+    /// How tasks are started.
+    ///
+    /// # Panics
+    ///
+    /// Outside of this running loop.
+    #[track_caller]
+    pub fn get_task_factory(&self) -> TaskFactory {
+        self.here("get_task_factory").executor.task_factory()
+    }
+
+    /// Turns debug mode on or off, see [`EventLoop::set_debug`](crate::EventLoop::set_debug).
+    ///
+    /// # Panics
+    ///
+    /// Outside of this running loop.
+    #[track_caller]
+    pub fn set_debug(&self, on: bool) {
+        self.here("set_debug").set_debug(on);
+    }
+
+    /// Whether debug mode is on.
+    ///
+    /// # Panics
+    ///
+    /// Outside of this running loop.
+    #[track_caller]
+    pub fn get_debug(&self) -> bool {
+        self.here("get_debug").executor.is_debug()
+    }
+
+    /// What debug mode reports as slow.
+    ///
+    /// # Panics
+    ///
+    /// Outside of this running loop.
+    #[track_caller]
+    pub fn slow_callback_duration(&self) -> Duration {
+        self.here("slow_callback_duration").slow_callback_duration()
+    }
+
+    /// Sets what debug mode reports as slow; asyncio: the attribute `slow_callback_duration`.
+    ///
+    /// # Panics
+    ///
+    /// Outside of this running loop.
+    #[track_caller]
+    pub fn set_slow_callback_duration(&self, duration: impl IntoDuration) {
+        self.here("set_slow_callback_duration")
+            .set_slow_callback_duration(duration.into_duration());
     }
 
     /// Hands a report to the exception handler.

@@ -20,6 +20,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod current_loop;
+mod debug;
 #[doc(hidden)]
 pub mod entry;
 mod error;
@@ -29,10 +31,17 @@ mod handle;
 mod interrupt;
 mod runner;
 mod stats;
+mod threadsafe;
+mod threadsafe_handle;
 mod turn;
 
+pub use current_loop::{GetLoop, get_event_loop, new_event_loop, set_event_loop};
 pub use error::RunError;
 pub use event_loop::{Builder, EventLoop};
 pub use handle::{LoopHandle, TimerHandle, get_running_loop, try_running_loop};
 pub use runner::{Runner, RunnerBuilder, run};
 pub use stats::LoopStats;
+pub use threadsafe::{
+    ConcurrentError, ConcurrentFuture, WrapFuture, run_coroutine_threadsafe, wrap_future,
+};
+pub use threadsafe_handle::ThreadsafeHandle;

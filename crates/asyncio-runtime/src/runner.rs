@@ -3,12 +3,13 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
 use asyncio_blocking::ThreadPool;
-use asyncio_executor::{ExceptionContext, Task};
+use asyncio_executor::{Context, ExceptionContext, Task};
 use asyncio_timers::Sleep;
 
 use crate::error::RunError;
@@ -90,6 +91,9 @@ where
 /// ```
 pub struct Runner {
     state: State,
+    debug: Option<bool>,
+    /// What the main futures so far have set (S180); `None` if nothing.
+    context: Option<Context>,
 }
 
 enum State {
@@ -104,6 +108,7 @@ enum State {
 #[derive(Default)]
 pub struct RunnerBuilder {
     loop_factory: Option<LoopFactory>,
+    debug: Option<bool>,
 }
 
 impl RunnerBuilder {
@@ -116,9 +121,17 @@ impl RunnerBuilder {
         self
     }
 
+    /// Turns the loop's debug mode on or off (S233); not called, the loop is left as it was made.
+    pub fn debug(mut self, on: bool) -> RunnerBuilder {
+        self.debug = Some(on);
+        self
+    }
+
     /// Makes the runner.
     pub fn build(self) -> Runner {
         Runner {
+            debug: self.debug,
+            context: None,
             state: State::New(
                 self.loop_factory
                     .unwrap_or_else(|| Box::new(EventLoop::new)),
@@ -131,6 +144,7 @@ impl fmt::Debug for RunnerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunnerBuilder")
             .field("loop_factory", &self.loop_factory.is_some())
+            .field("debug", &self.debug)
             .finish()
     }
 }
@@ -155,7 +169,12 @@ impl Runner {
         if let State::New(_) = self.state {
             match std::mem::replace(&mut self.state, State::Closed) {
                 State::New(factory) => match factory() {
-                    Ok(event_loop) => self.state = State::Open(event_loop),
+                    Ok(event_loop) => {
+                        if let Some(on) = self.debug {
+                            event_loop.set_debug(on);
+                        }
+                        self.state = State::Open(event_loop);
+                    }
                     Err(error) => {
                         // The next call tries again, with the default loop.
                         self.state = State::New(Box::new(EventLoop::new));
@@ -171,7 +190,8 @@ impl Runner {
         }
     }
 
-    /// Runs a future to its end on the runner's loop. Tasks that are left stay for the next run.
+    /// Runs a future to its end on the runner's loop. Tasks that are left stay for the next run, and so do context
+    /// variables that the future sets (S180).
     ///
     /// In the main thread the first Ctrl-C cancels the future's task; if it then ends cancelled this gives
     /// [`RunError::Interrupted`] (S181).
@@ -190,9 +210,19 @@ impl Runner {
         if running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
+        let context = self.context.clone();
         let event_loop = self.get_loop()?;
-        let mut task = event_loop.create_task(future);
+        let mut task = match context {
+            None => event_loop.create_task(future),
+            Some(context) => event_loop.create_task_in(&context, Location::caller(), future),
+        };
+        let main = event_loop.reference(&task);
         let outcome = run_interruptibly(event_loop, &mut task);
+        if let Some(context) = main.map(|main| main.context())
+            && !context.is_empty()
+        {
+            self.context = Some(context);
+        }
         if matches!(outcome, Err(RunError::Stopped)) {
             task.detach();
         }

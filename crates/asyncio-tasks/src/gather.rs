@@ -15,7 +15,9 @@ use crate::settle::{Child, Children, Settling, take_value};
 ///
 /// Takes a tuple (outputs of different types) or anything that iterates (outputs in a `Vec`). Each future becomes a
 /// task at the call, not at the await (S68, S78); tasks are taken as they are. A `Result` is an output like any other:
-/// nothing ends early. [`try_gather`] ends at the first error.
+/// nothing ends early. [`try_gather`] ends at the first error. A [`Future`](crate::Future) is taken, too; being a handle it
+/// may be given twice, as clones, and gives its result in both places. A task or future has one owner, so that question of
+/// S69 does not arise for them.
 ///
 /// A task that panicked panics here, after all have ended. One that was cancelled by somebody else raises that
 /// cancellation here.
@@ -59,7 +61,8 @@ pub fn gather<Kind, G: Gather<Kind>>(awaitables: G) -> Gathering<Kind, G> {
 ///
 /// # Cancel safety
 ///
-/// A request goes to every task that has not ended; as soon as one of them has ended cancelled, this raises (S75).
+/// A request goes to every task that has not ended; as soon as one of them has ended cancelled, this raises (S75). If
+/// one fails in its cleanup before, its error is the result.
 /// *Dropping* the gathering lets the tasks run on by themselves.
 ///
 /// # Panics
@@ -229,14 +232,14 @@ impl<Kind, G: TryGather<Kind>> Future for TryGathering<Kind, G> {
             return Poll::Pending;
         }
         this.over = true;
-        if let Some(request) = this.scope.finish() {
-            // S75, S76: once asked, it ends cancelled.
-            return request.raise_in_poll();
-        }
-        match looked {
-            Ok(()) => Poll::Ready(Ok(G::finish(std::mem::take(&mut this.values)))),
-            Err(Early::Error(error)) => Poll::Ready(Err(error)),
-            Err(Early::Cancelled(cancelled)) => cancelled.raise_in_poll(),
+        let request = this.scope.finish();
+        match (looked, request) {
+            // Asked or not, the first task that failed or was cancelled decides (S75).
+            (Err(Early::Error(error)), _) => Poll::Ready(Err(error)),
+            // S76: once asked, it ends cancelled, also when every task swallowed the request.
+            (_, Some(request)) => request.raise_in_poll(),
+            (Err(Early::Cancelled(cancelled)), None) => cancelled.raise_in_poll(),
+            (Ok(()), None) => Poll::Ready(Ok(G::finish(std::mem::take(&mut this.values)))),
         }
     }
 }

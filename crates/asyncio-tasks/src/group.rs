@@ -4,15 +4,19 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use asyncio_executor::{
-    CancelledError, Task, TaskError, cancelling, catch_cancelled, current_task, spawn, uncancel,
+    CancelledError, ExceptionContext, Handle, TaskRef, cancelling, catch_cancelled, current_task,
+    is_entered, report, spawn, uncancel,
 };
+use slab::Slab;
 
 use crate::exception_group::{ExceptionGroup, GroupError};
+use crate::group_task::{Child, ChildOutput, Fallible, GroupTask, Judge, Nested, Plain};
+use crate::request::Request;
 
 /// A group of tasks that ends together; asyncio: `TaskGroup`.
 ///
@@ -34,7 +38,7 @@ use crate::exception_group::{ExceptionGroup, GroupError};
 ///
 ///     let failed = TaskGroup::scope(async |group| {
 ///         group.create_task(double(-1));
-///         let other = group.create_task(async { std::future::pending::<Result<(), String>>().await });
+///         let other = group.spawn(std::future::pending::<()>());
 ///         other.await; // cancelled here, because its sibling failed
 ///         Ok(())
 ///     })
@@ -44,23 +48,29 @@ use crate::exception_group::{ExceptionGroup, GroupError};
 /// ```
 ///
 /// Clones are the same group: a child may take one along and add children of its own.
+///
+/// Children are tasks and own what they use. Children that borrow from the caller are for [`scope`](crate::scope()).
 pub struct TaskGroup<E: 'static> {
     state: Rc<State<E>>,
 }
 
-/// A child's task: its value went to its slot, its error is the group's.
-type Child<E> = Task<Result<(), E>>;
-
-struct State<E: 'static> {
-    /// In the order of creation; the place of a child whose end was noticed is empty.
-    children: RefCell<Vec<Option<Child<E>>>>,
-    live: Cell<usize>,
+pub(crate) struct State<E: 'static> {
+    /// Children that have not ended.
+    running: Cell<usize>,
+    /// Children that have ended and whose callback is queued: the group hears of it one turn later (S135).
+    unheard: Cell<usize>,
+    /// The children that have suspended. One that has not begun is in the ready queue only, and looks at `aborting`
+    /// when its turn comes; one that ends in its first step costs the group no more than two counts.
+    suspended: RefCell<Slab<TaskRef>>,
     errors: RefCell<Vec<GroupError<E>>>,
     /// The children were asked to end; no more are taken in.
     aborting: Cell<bool>,
-    /// A child failed while the body ran: it is to be asked to end (S117).
+    /// By [`TaskGroup::cancel`], not by a failure.
+    cancelled: Cell<bool>,
+    /// What the group does, its body or the wait for its children, is to be asked to end (S117).
     body_asked: Cell<bool>,
-    body_over: Cell<bool>,
+    /// What it was asked, to be taken back.
+    asked: Cell<Option<Request>>,
     /// The block has ended, or was dropped.
     closed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -93,40 +103,47 @@ impl<E: 'static> TaskGroup<E> {
     {
         let group = TaskGroup {
             state: Rc::new(State {
-                children: RefCell::new(Vec::new()),
-                live: Cell::new(0),
+                running: Cell::new(0),
+                unheard: Cell::new(0),
+                suspended: RefCell::new(Slab::new()),
                 errors: RefCell::new(Vec::new()),
                 aborting: Cell::new(false),
+                cancelled: Cell::new(false),
                 body_asked: Cell::new(false),
-                body_over: Cell::new(false),
+                asked: Cell::new(None),
                 closed: Cell::new(false),
                 waker: RefCell::new(None),
             }),
         };
         let state = &*group.state;
         let abandon = Abandon(state);
-        let (ended, asked) = state.run_body(body(&group)).await;
-        state.body_over.set(true);
+        let ended = match state.run_body(body(&group)).await {
+            // The panic that says so: outside of a loop nobody would ever tell of a child's end.
+            Err(panic) if !is_entered() => resume_unwind(panic),
+            ended => ended,
+        };
 
         let mut outside = match &ended {
             Ok(Err(cancelled)) => Some(cancelled.clone()),
             _ => None,
         };
-        // S127: what the group asked of its own task it takes back; if nobody else asked, it ends here.
-        if asked && uncancel() == 0 {
-            outside = None;
-        }
         if !matches!(ended, Ok(Ok(Ok(_)))) {
             state.abort();
         }
-        while state.live.get() > 0 {
-            if let Err(cancelled) = catch_cancelled(state.children_ended()).await
+        while state.live() > 0 {
+            if let Err(cancelled) = state.as_scope(state.children_ended()).await
                 && !state.aborting.get()
             {
                 outside = Some(cancelled);
                 state.abort();
             }
             // S128: a request that comes while the group aborts already shows in the count only.
+        }
+        // S127: what the group asked of its own task it takes back; if nobody else asked, it ends here.
+        let asked = state.asked.take();
+        let by_us = asked.is_some();
+        if asked.is_some_and(|mut request| request.take_back() == Some(0)) {
+            outside = None;
         }
         drop(abandon);
 
@@ -135,7 +152,7 @@ impl<E: 'static> TaskGroup<E> {
             Err(panic) => resume_unwind(panic),
             Ok(Ok(Ok(value))) => Some(value),
             Ok(Ok(Err(error))) => {
-                errors.push(GroupError::Error(error));
+                errors.push(GroupError::of(error));
                 None
             }
             Ok(Err(_)) => None,
@@ -153,81 +170,206 @@ impl<E: 'static> TaskGroup<E> {
         match (outside, value) {
             (None, Some(value)) => Ok(value),
             (Some(cancelled), _) => cancelled.propagate().await,
+            (None, None) if by_us && state.cancelled.get() => {
+                Err(ExceptionGroup::new(vec![GroupError::Cancelled]))
+            }
             // The body was cancelled and nobody asked: it raised by itself, which goes on outwards.
             (None, None) => CancelledError::new().propagate().await,
         }
     }
 
-    /// Adds a child (S129). It may return a plain value or a `Result` with the group's error type; an `Err` or a panic
-    /// makes the group fail.
+    /// Adds a child that returns a `Result` with the group's error type; an `Err` or a panic makes the group fail.
     ///
-    /// When the group is ending already, the future is dropped unrun and the child counts as cancelled.
+    /// Some plain values (numbers, text, collections) are taken too; [`spawn`](TaskGroup::spawn) takes any.
+    ///
+    /// When the group is ending already, the future is dropped unrun and the child counts as cancelled (S129).
     ///
     /// # Panics
     ///
     /// Outside of a running loop.
+    #[inline]
     #[track_caller]
-    pub fn create_task<F>(&self, future: F) -> GroupTask<<F::Output as ChildOutput<E>>::Value, E>
+    pub fn create_task<F>(&self, future: F) -> GroupTask<<F::Output as ChildOutput<E>>::Value>
     where
         F: Future + 'static,
         F::Output: ChildOutput<E>,
     {
-        let slot = Rc::new(Slot {
-            value: Cell::new(None),
-            state: Cell::new(SlotState::Running),
-        });
-        let handle = GroupTask {
-            slot: slot.clone(),
-            group: self.state.clone(),
-            place: self.state.children.borrow().len(),
-        };
-        if self.state.aborting.get() || self.state.closed.get() {
-            slot.state.set(SlotState::Gone);
-            return handle;
+        self.add::<F, Fallible>(future)
+    }
+
+    /// Adds a child that returns a plain value of any type. A `Result` is a value like any other here: only a panic
+    /// makes the group fail.
+    ///
+    /// When the group is ending already, the future is dropped unrun and the child counts as cancelled (S129).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a running loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_tasks::TaskGroup;
+    ///
+    /// struct Page(String);
+    ///
+    /// asyncio_runtime::run(async {
+    ///     let length = TaskGroup::<String>::scope(async |group| {
+    ///         let page = group.spawn(async { Page("<html>".to_owned()) });
+    ///         Ok(page.await.0.len())
+    ///     });
+    ///     assert_eq!(length.await.unwrap(), 6);
+    /// });
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> GroupTask<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.add::<F, Plain>(future)
+    }
+
+    /// Adds a child that runs a group of its own with the same error type: its failure becomes a
+    /// [group in the group](GroupError::Group).
+    ///
+    /// When the group is ending already, the future is dropped unrun and the child counts as cancelled (S129).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a running loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_tasks::TaskGroup;
+    ///
+    /// asyncio_runtime::run(async {
+    ///     let failed = TaskGroup::<&str>::scope(async |outer| {
+    ///         outer.spawn_group(TaskGroup::scope(async |inner| {
+    ///             inner.create_task(async { Err::<(), _>("deep") });
+    ///             Ok(())
+    ///         }));
+    ///         Ok(())
+    ///     })
+    ///     .await
+    ///     .unwrap_err();
+    ///     assert_eq!(failed.leaves().count(), 1);
+    ///     assert_eq!(failed.to_string().lines().count(), 3);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn spawn_group<F, T>(&self, future: F) -> GroupTask<T>
+    where
+        F: Future<Output = Result<T, ExceptionGroup<E>>> + 'static,
+        T: 'static,
+    {
+        self.add::<F, Nested>(future)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn add<F, J>(&self, future: F) -> GroupTask<J::Value>
+    where
+        F: Future + 'static,
+        J: Judge<F::Output, E>,
+    {
+        let state = &self.state;
+        if state.aborting.get() || state.closed.get() {
+            return GroupTask::refused();
         }
-        let child = spawn(run_child(future, Settle(slot)));
-        let (state, place) = (self.state.clone(), handle.place);
-        child.add_done_callback(move || state.child_ended(place));
-        self.state.live.set(self.state.live.get() + 1);
-        self.state.children.borrow_mut().push(Some(child));
-        handle
+        // Counted first: on a closing loop the child ends inside `spawn`.
+        state.running.set(state.running.get() + 1);
+        GroupTask::new(spawn(Child::<F, J, E>::new(future, state.clone())))
+    }
+
+    /// Ends the group early: asks every child and the body to end; asyncio 3.15: `TaskGroup.cancel`.
+    ///
+    /// The block waits for all of them as ever, and then raises nothing: [`scope`](TaskGroup::scope) gives the body's
+    /// value if it has one (it had ended before, or swallowed the request), or else an error that
+    /// [is cancelled](ExceptionGroup::is_cancelled). Children that fail in their cleanup come out as failures. Without
+    /// effect on a group that is ending already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use asyncio_tasks::TaskGroup;
+    ///
+    /// asyncio_runtime::run(async {
+    ///     let found = TaskGroup::<()>::scope(async |group| {
+    ///         for n in 0..10 {
+    ///             let group = group.clone();
+    ///             group.clone().spawn(async move {
+    ///                 asyncio_timers::sleep(0.001 * f64::from(n + 1)).await;
+    ///                 group.cancel(); // the first one ends the search
+    ///             });
+    ///         }
+    ///         Ok("found")
+    ///     });
+    ///     assert_eq!(found.await.unwrap(), "found");
+    /// });
+    /// ```
+    pub fn cancel(&self) {
+        let state = &self.state;
+        if state.closed.get() || state.aborting.get() {
+            return;
+        }
+        state.cancelled.set(true);
+        state.abort();
+        state.ask_body();
     }
 
     /// How many children have not ended.
     pub fn live(&self) -> usize {
-        self.state.live.get()
+        self.state.live()
     }
 }
 
 impl<E: 'static> State<E> {
-    /// Polls the body as a scope, asking it to end when a child failed. Also says whether it was asked.
-    async fn run_body<T>(&self, body: impl Future<Output = Result<T, E>>) -> (BodyEnd<T, E>, bool) {
+    /// The body up to its end: its panic goes through the group as well.
+    async fn run_body<T>(&self, body: impl Future<Output = Result<T, E>>) -> BodyEnd<T, E> {
+        let mut body = pin!(self.as_scope(body));
+        poll_fn(
+            |cx| match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(ended)) => Poll::Ready(Ok(ended)),
+                Err(panic) => Poll::Ready(Err(panic)),
+            },
+        )
+        .await
+    }
+
+    /// Polls what the group does as a scope, and asks it to end when a child failed.
+    async fn as_scope<T>(&self, body: impl Future<Output = T>) -> Result<T, CancelledError> {
         let mut body = pin!(catch_cancelled(body));
-        let mut asked = false;
         poll_fn(|cx| {
             self.watch(cx);
-            if self.body_asked.take() {
-                asked = true;
-                body.as_mut().request(CancelledError::new());
-            }
-            match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(ended)) => Poll::Ready((Ok(ended), asked)),
-                Err(panic) => Poll::Ready((Err(panic), asked)),
+            loop {
+                if self.body_asked.take() {
+                    self.asked.set(Some(Request::count()));
+                    let _polled_at_once = body.as_mut().request(CancelledError::new());
+                }
+                match body.as_mut().poll(cx) {
+                    // The body asked itself to end: it hears of it where it suspends (S50).
+                    Poll::Pending if self.body_asked.get() => {}
+                    polled => return polled,
+                }
             }
         })
         .await
     }
 
     async fn children_ended(&self) {
-        poll_fn(|cx| {
-            if self.live.get() == 0 {
-                return Poll::Ready(());
-            }
-            self.watch(cx);
-            Poll::Pending
+        poll_fn(|_| match self.live() {
+            0 => Poll::Ready(()),
+            _ => Poll::Pending,
         })
         .await;
+    }
+
+    fn live(&self) -> usize {
+        self.running.get() + self.unheard.get()
     }
 
     fn watch(&self, cx: &Context<'_>) {
@@ -245,38 +387,86 @@ impl<E: 'static> State<E> {
         }
     }
 
-    /// A child's done callback: one turn after its end (S135).
-    fn child_ended(&self, place: usize) {
-        let child = self
-            .children
-            .borrow_mut()
-            .get_mut(place)
-            .and_then(Option::take);
-        let Some(child) = child else {
-            // The group was abandoned.
-            return;
-        };
-        let failure = match child.try_take() {
-            Ok(Ok(Err(error))) => Some(GroupError::Error(error)),
-            Ok(Err(TaskError::Panicked(panic))) => Some(GroupError::Panicked(panic)),
-            // S122: cancelled is no failure.
-            Ok(_) => None,
-            Err(_) => unreachable!("a done callback runs after the end"),
-        };
-        self.live.set(self.live.get() - 1);
-        if let Some(failure) = failure {
-            self.errors.borrow_mut().push(failure);
-            if !self.aborting.get() {
-                self.abort();
-                if !self.body_over.get() {
-                    self.body_asked.set(true);
-                    self.wake();
+    #[inline]
+    pub(crate) fn is_aborting(&self) -> bool {
+        self.aborting.get()
+    }
+
+    /// A child, the current task, suspends for the first time: the group can ask it to end from now on.
+    ///
+    /// Returns its place, unless there is no task: a loop that closes.
+    #[inline]
+    pub(crate) fn child_suspends(&self) -> Option<usize> {
+        let task = current_task()?;
+        if self.aborting.get() {
+            // In its own first step.
+            task.cancel();
+        }
+        Some(self.suspended.borrow_mut().insert(task))
+    }
+
+    /// The child in this place will have ended in a moment.
+    #[inline]
+    pub(crate) fn child_leaves(&self, place: usize) {
+        let task = self.suspended.borrow_mut().try_remove(place);
+        drop(task);
+    }
+
+    /// A child has ended, and not by a failure.
+    ///
+    /// In asyncio each child has a done callback. A callback that would only count down is not queued here: what it
+    /// does cannot be seen while others run. The last one's can.
+    #[inline]
+    pub(crate) fn child_ended(self: &Rc<Self>) {
+        self.running.set(self.running.get() - 1);
+        if self.running.get() == 0 {
+            self.hear(None);
+        }
+    }
+
+    /// A child has failed.
+    pub(crate) fn child_failed(self: &Rc<Self>, failure: GroupError<E>) {
+        self.running.set(self.running.get() - 1);
+        self.hear(Some(failure));
+    }
+
+    /// Queues the done callback of a child (S135).
+    #[cold]
+    fn hear(self: &Rc<Self>, failure: Option<GroupError<E>>) {
+        self.unheard.set(self.unheard.get() + 1);
+        let state = self.clone();
+        Handle::unscheduled(move || state.heard(failure)).schedule();
+    }
+
+    fn heard(&self, failure: Option<GroupError<E>>) {
+        self.unheard.set(self.unheard.get() - 1);
+        match failure {
+            None => {}
+            Some(GroupError::Panicked(panic)) if self.closed.get() => {
+                report(ExceptionContext::panic(
+                    "a task of a group that was dropped panicked",
+                    panic.into_inner(),
+                    None,
+                    None,
+                ));
+            }
+            Some(_) if self.closed.get() => {}
+            Some(failure) => {
+                self.errors.borrow_mut().push(failure);
+                if !self.aborting.get() {
+                    self.abort();
+                    self.ask_body();
                 }
             }
         }
-        if self.live.get() == 0 {
+        if self.live() == 0 {
             self.wake();
         }
+    }
+
+    fn ask_body(&self) {
+        self.body_asked.set(true);
+        self.wake();
     }
 
     /// Asks every child to end, in the order of creation (S118).
@@ -284,15 +474,15 @@ impl<E: 'static> State<E> {
         if self.aborting.replace(true) {
             return;
         }
-        let count = self.children.borrow().len();
-        for place in 0..count {
-            // Taken out meanwhile: a request may run code of the user's (the hooks of a future that is cancelled),
-            // which may look at the group. Its own callback cannot come in between, that goes through the queue.
-            let child = self.children.borrow_mut()[place].take();
-            if let Some(child) = child {
-                child.cancel();
-                self.children.borrow_mut()[place] = Some(child);
-            }
+        // Copied: a request may run code of the user's (the hooks of a future that is cancelled), which may look at the
+        // group.
+        let mut tasks: Vec<TaskRef> = {
+            let suspended = self.suspended.borrow();
+            suspended.iter().map(|(_, task)| task.clone()).collect()
+        };
+        tasks.sort_by_key(TaskRef::id);
+        for task in tasks {
+            task.cancel();
         }
     }
 }
@@ -306,10 +496,10 @@ struct Abandon<'a, E: 'static>(&'a State<E>);
 impl<E: 'static> Drop for Abandon<'_, E> {
     fn drop(&mut self) {
         self.0.closed.set(true);
-        if self.0.live.get() > 0 {
+        let asked = self.0.asked.take();
+        drop(asked);
+        if self.0.live() > 0 {
             self.0.abort();
-            let children = self.0.children.take();
-            drop(children);
         }
     }
 }
@@ -328,173 +518,5 @@ impl<E: 'static> fmt::Debug for TaskGroup<E> {
             .field("live", &self.live())
             .field("aborting", &self.state.aborting.get())
             .finish_non_exhaustive()
-    }
-}
-
-/// What a child of a group may return: a `Result` with the group's error type, or a plain value, which never fails.
-pub trait ChildOutput<E>: 'static {
-    /// The value of a child that succeeded.
-    type Value: 'static;
-
-    /// Value or failure.
-    fn into_result(self) -> Result<Self::Value, E>;
-}
-
-impl<T: 'static, E: 'static> ChildOutput<E> for Result<T, E> {
-    type Value = T;
-
-    fn into_result(self) -> Result<T, E> {
-        self
-    }
-}
-
-macro_rules! plain_values {
-    ($([$($generics:ident)*] $value:ty,)*) => { $(
-        impl<Failure, $($generics: 'static),*> ChildOutput<Failure> for $value {
-            type Value = $value;
-
-            fn into_result(self) -> Result<$value, Failure> {
-                Ok(self)
-            }
-        }
-    )* };
-}
-
-plain_values! {
-    [] (), [] bool, [] char, [] u8, [] u16, [] u32, [] u64, [] u128, [] usize,
-    [] i8, [] i16, [] i32, [] i64, [] i128, [] isize, [] f32, [] f64,
-    [] String, [] &'static str,
-    [T] Option<T>, [T] Vec<T>, [T] Box<T>, [T] Rc<T>, [A] (A,), [A B] (A, B), [A B C] (A, B, C),
-}
-
-/// A child of a [`TaskGroup`]: awaiting it gives the value itself.
-///
-/// If the child fails there is no value: the group asks the body to end, at this await (S124). Dropping the handle
-/// changes nothing; the group waits for the child all the same.
-///
-/// # Cancel safety
-///
-/// Awaited by `&mut`, nothing is lost; the child goes on.
-pub struct GroupTask<T, E: 'static> {
-    slot: Rc<Slot<T>>,
-    group: Rc<State<E>>,
-    place: usize,
-}
-
-struct Slot<T> {
-    value: Cell<Option<T>>,
-    state: Cell<SlotState>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SlotState {
-    Running,
-    /// The value is there, or was taken.
-    Done,
-    /// It returned an `Err`, which is the group's.
-    Failed,
-    /// It was cancelled, panicked, or never ran.
-    Gone,
-}
-
-impl<T, E: 'static> GroupTask<T, E> {
-    /// Asks this child to end; false if it has ended. The group goes on (S122).
-    pub fn cancel(&self) -> bool {
-        self.with_task(|task| task.cancel()).unwrap_or(false)
-    }
-
-    /// Whether it has ended.
-    pub fn done(&self) -> bool {
-        self.slot.state.get() != SlotState::Running
-    }
-
-    /// Names it.
-    pub fn name(self, name: &str) -> GroupTask<T, E> {
-        self.with_task(|task| task.set_name(name));
-        self
-    }
-
-    fn with_task<R>(&self, f: impl FnOnce(&Child<E>) -> R) -> Option<R> {
-        match self.group.children.borrow().get(self.place) {
-            Some(Some(task)) => Some(f(task)),
-            _ => None,
-        }
-    }
-}
-
-impl<T, E: 'static> Future for GroupTask<T, E> {
-    type Output = T;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let slot = &self.slot;
-        match slot.state.get() {
-            SlotState::Done => match slot.value.take() {
-                Some(value) => return Poll::Ready(value),
-                None => panic!("`GroupTask` polled after it gave its value"),
-            },
-            SlotState::Gone => return CancelledError::new().raise_in_poll(),
-            // The body went on after it had been asked to end: no value will come.
-            SlotState::Failed if self.group.aborting.get() && !self.group.body_asked.get() => {
-                return CancelledError::new().raise_in_poll();
-            }
-            SlotState::Failed | SlotState::Running => {}
-        }
-        // The task itself tells of its end, and does so after it queued the group's callback: the group has heard of
-        // the end when the body goes on (S124), and a body that then returns waits for this child no more.
-        let mut children = self.group.children.borrow_mut();
-        if let Some(Some(task)) = children.get_mut(self.place)
-            && !task.done()
-        {
-            let outcome = task.poll_outcome(cx);
-            debug_assert!(outcome.is_pending());
-        }
-        Poll::Pending
-    }
-}
-
-impl<T, E: 'static> fmt::Debug for GroupTask<T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GroupTask")
-            .field("done", &self.done())
-            .finish_non_exhaustive()
-    }
-}
-
-/// The child's side of its slot; says `Gone` if the child is dropped before it returned.
-struct Settle<T>(Rc<Slot<T>>);
-
-impl<T> Settle<T> {
-    fn settle(&self, state: SlotState) {
-        self.0.state.set(state);
-    }
-}
-
-impl<T> Drop for Settle<T> {
-    fn drop(&mut self) {
-        if self.0.state.get() == SlotState::Running {
-            self.settle(SlotState::Gone);
-        }
-    }
-}
-
-async fn run_child<F, E>(
-    future: F,
-    settle: Settle<<F::Output as ChildOutput<E>>::Value>,
-) -> Result<(), E>
-where
-    F: Future,
-    F::Output: ChildOutput<E>,
-{
-    match future.await.into_result() {
-        Ok(value) => {
-            settle.0.value.set(Some(value));
-            settle.settle(SlotState::Done);
-            Ok(())
-        }
-        Err(error) => {
-            // There is no value: the group's callback asks the body to end (S124).
-            settle.0.state.set(SlotState::Failed);
-            Err(error)
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! Blocking calls beside the loop.
 
 use asyncio_blocking::{JobError, unblock};
+use asyncio_executor::copy_context;
 
 /// Runs a blocking call on the loop's thread pool and awaits its result; asyncio: `to_thread`.
 ///
-/// The call is handed over when this is first polled. A panic in it goes on in the awaiting task.
+/// The call is handed over when this is first polled, with a copy of the context variables: what it sets does not come
+/// back (S187). A panic in it goes on in the awaiting task.
 ///
 /// # Cancel safety
 ///
@@ -28,7 +30,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match unblock(call).await {
+    let context = copy_context();
+    match unblock(move || context.run(call)).await {
         Ok(value) => value,
         Err(JobError::Panicked(panic)) => panic.resume(),
         Err(error) => panic!("`to_thread`: {error}"),

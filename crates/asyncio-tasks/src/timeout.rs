@@ -1,19 +1,21 @@
 //! Timeouts: a scope that asks its own body to end when its time is over.
 
+use std::any::type_name;
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use asyncio_executor::{
     CancelledError, CatchCancelled, Handle, call_soon, cancelling, catch_cancelled, is_entered,
-    uncancel,
 };
 use asyncio_timers::{IntoDuration, LoopTime, Sleep, Timers};
 use pin_project_lite::pin_project;
+
+use crate::request::Request;
 
 /// The time was over; asyncio: `TimeoutError`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,7 +64,8 @@ impl<D: IntoDuration> IntoTimeout for Option<D> {
 /// When the time is over the body is *asked* to end (S105): it may clean up, with awaits, and this waits for that, so
 /// the whole may take longer than `delay`. Then the await gives `Err(TimeoutError)`. If the body swallows the request
 /// and returns a value, that is the result (S107). A body that is ready without suspending is never disturbed, however
-/// late it is (S104). The time counts from the first poll.
+/// late it is (S104). The time counts from the first poll. [`Timeout`](crate::Timeout) is the form that can be moved
+/// while the body runs.
 ///
 /// # Cancel safety
 ///
@@ -83,8 +86,8 @@ impl<D: IntoDuration> IntoTimeout for Option<D> {
 ///     assert_eq!(timeout(0.001, std::future::pending::<()>()).await, Err(TimeoutError));
 /// });
 /// ```
-pub fn timeout<F: IntoFuture>(delay: impl IntoTimeout, future: F) -> Timeout<F::IntoFuture> {
-    Timeout::new(
+pub fn timeout<F: IntoFuture>(delay: impl IntoTimeout, future: F) -> WithTimeout<F::IntoFuture> {
+    WithTimeout::new(
         match delay.into_timeout() {
             Some(delay) => Limit::After(delay),
             None => Limit::Never,
@@ -109,8 +112,8 @@ pub fn timeout<F: IntoFuture>(delay: impl IntoTimeout, future: F) -> Timeout<F::
 ///     assert!(asyncio_tasks::timeout_at(soon, std::future::pending::<()>()).await.is_err());
 /// });
 /// ```
-pub fn timeout_at<F: IntoFuture>(when: LoopTime, future: F) -> Timeout<F::IntoFuture> {
-    Timeout::new(Limit::At(when), future)
+pub fn timeout_at<F: IntoFuture>(when: LoopTime, future: F) -> WithTimeout<F::IntoFuture> {
+    WithTimeout::new(Limit::At(when), future)
 }
 
 /// Awaits a future or a task, but no longer than `delay`; asyncio: `wait_for`.
@@ -118,6 +121,10 @@ pub fn timeout_at<F: IntoFuture>(when: LoopTime, future: F) -> Timeout<F::IntoFu
 /// The same as [`timeout`] under the name that takes tasks: at the end of the time a task given by value is asked to
 /// end, and this waits until it has (S92). If it returned a value nevertheless, that is the result (S93). A task that
 /// must go on is given as `shield(&mut task)`.
+///
+/// With a delay of zero or less (S95) a task or [`Future`](crate::Future) that is done gives its result, and one that
+/// is not is cancelled. Anything else, any `impl std::future::Future`, is not polled at all: what never started never
+/// starts, and the result is `Err(TimeoutError)`. `timeout(0, …)` polls it once.
 ///
 /// # Cancel safety
 ///
@@ -135,26 +142,65 @@ pub fn timeout_at<F: IntoFuture>(when: LoopTime, future: F) -> Timeout<F::IntoFu
 ///     assert_eq!(wait_for(task, None::<f64>).await.unwrap().unwrap(), "done");
 /// });
 /// ```
-pub fn wait_for<F: IntoFuture>(future: F, delay: impl IntoTimeout) -> Timeout<F::IntoFuture> {
-    timeout(delay, future)
+pub fn wait_for<F: IntoFuture>(future: F, delay: impl IntoTimeout) -> WithTimeout<F::IntoFuture> {
+    let delay = delay.into_timeout();
+    // What is awaited as itself has yet to start; a task or promise is awaited by a future of another type.
+    let is_handle = || type_name::<F>() != type_name::<F::IntoFuture>();
+    match delay {
+        Some(Duration::ZERO) if is_handle() => WithTimeout::new(Limit::Now, future),
+        // As many turns as in asyncio, where a task is made of it, cancelled and awaited.
+        Some(Duration::ZERO) => WithTimeout::new(Limit::TooLate(3), future),
+        Some(delay) => WithTimeout::new(Limit::After(delay), future),
+        None => WithTimeout::new(Limit::Never, future),
+    }
 }
 
 pin_project! {
     /// Future of [`timeout`], [`timeout_at`] and [`wait_for`].
     #[must_use = "futures do nothing unless awaited"]
-    pub struct Timeout<F> {
+    pub struct WithTimeout<F, C = ()> {
         #[pin]
         body: CatchCancelled<F>,
         limit: Limit,
         // The task's count of requests when the body was first polled (S106, S109).
         entered_with: u32,
-        // The body was asked to end by this timeout.
-        expired: bool,
+        control: C,
     }
 }
 
-enum Limit {
+/// The strings from a timeout to whoever may move it; the plain functions have none.
+pub(crate) trait Control {
+    /// The timeout is polled, and will be polled again when this waker is woken.
+    #[inline]
+    fn polled(&self, _waker: &Waker) {}
+
+    /// The time to go by from now on, if it was changed.
+    #[inline]
+    fn take_limit(&self) -> Option<Limit> {
+        None
+    }
+
+    /// The body is about to begin.
+    #[inline]
+    fn begins(&self, _limit: &Limit) {}
+
+    /// The time is over.
+    #[inline]
+    fn expires(&self) {}
+
+    /// The body has ended.
+    #[inline]
+    fn ends(&self) {}
+}
+
+impl Control for () {}
+
+pub(crate) enum Limit {
     Never,
+    /// Not polled yet: a task or promise that is asked to end if it is not done (S95).
+    Now,
+    /// After so many turns the time is over, and nothing is polled any more (S95).
+    TooLate(u8),
     /// Not polled yet.
     After(Duration),
     /// Not polled yet.
@@ -167,25 +213,35 @@ enum Limit {
     Until(LoopTime, Timers),
     /// The body has suspended.
     Armed(Sleep),
+    /// The time is over and the body was asked to end.
+    Expired(Request),
+    /// There never was any time, and the body was asked to end.
+    Refused(Request),
     /// A request went on outwards; nothing is left to do here.
     Raised,
 }
 
 /// A callback of the next turn, taken back when the body ends before (S5).
-struct Alarm {
+pub(crate) struct Alarm {
     callback: Handle,
     rang: Rc<Cell<bool>>,
 }
 
 impl Alarm {
-    fn set(cx: &Context<'_>) -> Alarm {
+    pub(crate) fn set(waker: Waker) -> Alarm {
         let rang = Rc::new(Cell::new(false));
-        let (ring, waker) = (rang.clone(), cx.waker().clone());
+        let ring = rang.clone();
         let callback = call_soon(move || {
             ring.set(true);
             waker.wake();
         });
         Alarm { callback, rang }
+    }
+}
+
+impl Alarm {
+    pub(crate) fn rang(&self) -> bool {
+        self.rang.get()
     }
 }
 
@@ -200,7 +256,9 @@ impl Limit {
     #[inline]
     fn begin(&mut self, cx: &Context<'_>) -> bool {
         match *self {
-            Limit::After(Duration::ZERO) if is_entered() => *self = Limit::Over(Alarm::set(cx)),
+            Limit::After(Duration::ZERO) if is_entered() => {
+                *self = Limit::Over(Alarm::set(cx.waker().clone()))
+            }
             Limit::After(delay) => {
                 *self = match Timers::try_current() {
                     Some(timers) => Limit::Until(timers.now() + delay, timers),
@@ -210,7 +268,7 @@ impl Limit {
             Limit::At(when) => {
                 *self = match Timers::try_current() {
                     Some(timers) if when > timers.now() => Limit::Until(when, timers),
-                    Some(_) => Limit::Over(Alarm::set(cx)),
+                    Some(_) => Limit::Over(Alarm::set(cx.waker().clone())),
                     None => Limit::NoLoop,
                 }
             }
@@ -220,61 +278,96 @@ impl Limit {
     }
 }
 
-impl<F: Future> Timeout<F> {
+impl<F: Future> WithTimeout<F> {
     fn new(
         limit: Limit,
         future: impl IntoFuture<IntoFuture = F, Output = F::Output>,
-    ) -> Timeout<F> {
-        Timeout {
+    ) -> WithTimeout<F> {
+        WithTimeout::controlled(limit, future, ())
+    }
+}
+
+impl<F: Future, C> WithTimeout<F, C> {
+    pub(crate) fn controlled(
+        limit: Limit,
+        future: impl IntoFuture<IntoFuture = F, Output = F::Output>,
+        control: C,
+    ) -> WithTimeout<F, C> {
+        WithTimeout {
             body: catch_cancelled(future),
             limit,
             entered_with: 0,
-            expired: false,
+            control,
         }
     }
 }
 
-impl<F: Future> Future for Timeout<F> {
+#[allow(private_bounds)] // `C` is inferred; nobody names another.
+impl<F: Future, C: Control> Future for WithTimeout<F, C> {
     type Output = Result<F::Output, TimeoutError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        this.control.polled(cx.waker());
+        if let Some(limit) = this.control.take_limit() {
+            *this.limit = limit;
+        }
         match this.limit {
             Limit::Raised => return Poll::Pending,
             Limit::Armed(timer) => {
-                if !*this.expired && Pin::new(timer).poll(cx).is_ready() {
-                    *this.expired = true;
+                if Pin::new(timer).poll(cx).is_ready() {
+                    *this.limit = Limit::Expired(Request::count());
+                    this.control.expires();
                     // As in a callback of asyncio's: what was asked here goes on in the next turn, and not before
                     // what it was passed on to.
-                    this.body.as_mut().request(CancelledError::new());
-                    return Poll::Pending;
+                    if !this.body.as_mut().request(CancelledError::new()) {
+                        return Poll::Pending;
+                    }
                 }
             }
             // S104: by a callback that was queued when the body began, so what was ready then has its turn first.
             Limit::Over(alarm) => {
-                if !*this.expired && alarm.rang.get() {
-                    *this.expired = true;
-                    this.body.as_mut().request(CancelledError::new());
+                if alarm.rang() {
+                    *this.limit = Limit::Expired(Request::count());
+                    this.control.expires();
+                    let _polled_at_once = this.body.as_mut().request(CancelledError::new());
                 }
             }
+            Limit::TooLate(0) => {
+                *this.limit = Limit::Raised;
+                return Poll::Ready(Err(TimeoutError));
+            }
+            Limit::TooLate(turns) => {
+                *turns -= 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Limit::Now => *this.entered_with = cancelling(),
             _ => {
                 if this.limit.begin(cx) {
                     *this.entered_with = cancelling();
+                    this.control.begins(this.limit);
                 }
             }
         }
         loop {
             match this.body.as_mut().poll(cx) {
                 Poll::Ready(ended) => {
+                    this.control.ends();
                     // S105: what this timeout asked for it takes back.
-                    let left = if *this.expired {
-                        Some(uncancel())
-                    } else {
-                        None
+                    let left = match this.limit {
+                        Limit::Expired(request) | Limit::Refused(request) => request.take_back(),
+                        _ => None,
                     };
                     return match (ended, left) {
                         (Ok(value), _) => Poll::Ready(Ok(value)),
                         (Err(_), Some(left)) if left <= *this.entered_with => {
+                            if let Limit::Refused(_) = this.limit {
+                                // asyncio hears of the end by a callback: one turn more.
+                                *this.limit = Limit::TooLate(0);
+                                cx.waker().wake_by_ref();
+                                return Poll::Pending;
+                            }
                             Poll::Ready(Err(TimeoutError))
                         }
                         (Err(cancelled), _) => {
@@ -283,30 +376,41 @@ impl<F: Future> Future for Timeout<F> {
                         }
                     };
                 }
-                Poll::Pending => match this.limit {
-                    Limit::Until(..) => {
-                        if let Limit::Until(when, timers) =
-                            std::mem::replace(this.limit, Limit::Never)
-                        {
-                            *this.limit = Limit::Armed(Sleep::armed(when, timers, cx));
+                Poll::Pending => {
+                    if let Some(limit) = this.control.take_limit() {
+                        *this.limit = limit;
+                    }
+                    match this.limit {
+                        Limit::Until(..) => {
+                            if let Limit::Until(when, timers) =
+                                std::mem::replace(this.limit, Limit::Never)
+                            {
+                                *this.limit = Limit::Armed(Sleep::armed(when, timers, cx));
+                            }
+                            return Poll::Pending;
                         }
-                        return Poll::Pending;
+                        Limit::Now => {
+                            *this.limit = Limit::Refused(Request::count());
+                            if !this.body.as_mut().request(CancelledError::new()) {
+                                return Poll::Pending;
+                            }
+                        }
+                        Limit::NoLoop => {
+                            // Panics with the name of what is missing.
+                            Timers::current();
+                        }
+                        _ => return Poll::Pending,
                     }
-                    Limit::NoLoop => {
-                        // Panics with the name of what is missing.
-                        Timers::current();
-                    }
-                    _ => return Poll::Pending,
-                },
+                }
             }
         }
     }
 }
 
-impl<F> fmt::Debug for Timeout<F> {
+impl<F, C> fmt::Debug for WithTimeout<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timeout")
-            .field("expired", &self.expired)
+        f.debug_struct("WithTimeout")
+            .field("expired", &matches!(self.limit, Limit::Expired(_)))
             .finish_non_exhaustive()
     }
 }

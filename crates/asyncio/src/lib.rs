@@ -27,8 +27,12 @@
 //! | `await task` | `task.await`, a `Result`: [`TaskError`] says that it was cancelled or panicked |
 //! | `await asyncio.sleep(0)` | [`yield_now`] |
 //! | `gather(…, return_exceptions=True)`, `gather(…)` | [`gather`], [`try_gather`] |
+//! | `await wait(tasks, return_when=FIRST_COMPLETED)` | `wait(tasks).return_when(ReturnWhen::FirstCompleted).await` |
+//! | `async for task in as_completed(tasks): …` | `while let Some(task) = tasks.next().await { … }` with [`as_completed`] |
 //! | `async with timeout(1): …` | `timeout(1, async { … }).await` |
-//! | `async with TaskGroup() as tg: …` | [`TaskGroup::scope`] |
+//! | `async with timeout(1) as cm: …` | `Timeout::new(1).scope(async \|cm\| { … }).await` |
+//! | `async with TaskGroup() as tg: …` | [`TaskGroup::scope`]; [`scope()`] for children that borrow |
+//! | `except* ValueError` | [`ExceptionGroup::split`] |
 //! | `try: await x / except CancelledError: …` | [`catch_cancelled`] |
 //! | `raise` in that block | [`CancelledError::propagate`] |
 //! | `try: … finally: await cleanup()` | [`finally`] |
@@ -36,6 +40,12 @@
 //! | `async with lock: …` | `let _guard = lock.acquire().await;` |
 //! | `q.get_nowait()` | the same, giving a `Result` |
 //! | `loop.call_soon_threadsafe` | [`LoopHandle::call_soon_threadsafe`]; the handle is `Send` |
+//! | `run_coroutine_threadsafe(coro(), loop)` | `run_coroutine_threadsafe(|| coro(), &loop)`: the closure travels, the future does not |
+//! | `var = ContextVar("var")`, `var.set(1)` | `static VAR: ContextVar<u32> = ContextVar::new("var")`, `VAR.set(1)` |
+//! | `create_task(c, context=…, eager_start=…)` | [`TaskBuilder`] |
+//! | `loop.set_task_factory(eager_task_factory)` | `set_task_factory(TaskFactory::Eager)` |
+//! | `loop.create_future()` | [`Future::new`] |
+//! | `task.result()`, `task.exception()` | [`Task::try_take`], a `Result` to look at by reference; [`Task::cancelled`], [`Task::panicked`] without taking it |
 //! | keyword arguments | builder methods: `create_task(f).name("worker")` |
 //!
 //! # From tokio or smol
@@ -55,22 +65,28 @@
 #[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
 pub use asyncio_runtime::{
-    EventLoop, LoopHandle, LoopStats, RunError, Runner, RunnerBuilder, TimerHandle,
-    get_running_loop, run, try_running_loop,
+    ConcurrentError, ConcurrentFuture, EventLoop, GetLoop, LoopHandle, LoopStats, RunError, Runner,
+    RunnerBuilder, ThreadsafeHandle, TimerHandle, WrapFuture, get_event_loop, get_running_loop,
+    new_event_loop, run, run_coroutine_threadsafe, set_event_loop, try_running_loop, wrap_future,
 };
 
 // Tasks and cancellation.
 pub use asyncio_executor::{
     CancelledError, CatchCancelled, Closed, ExceptionContext, ExceptionHandler, Handle, IntoTask,
-    Join, JoinRef, PanicPayload, Task, TaskError, TaskInfo, TaskRef, YieldNow, all_tasks,
-    cancelling, catch_cancelled, current_task, finally, raise_cancelled, spawn as create_task,
-    uncancel, yield_now,
+    Join, JoinRef, PanicPayload, Task, TaskBuilder, TaskError, TaskFactory, TaskInfo, TaskRef,
+    YieldNow, all_tasks, cancelling, catch_cancelled, current_task, finally, raise_cancelled,
+    spawn as create_task, uncancel, yield_now,
 };
 pub use asyncio_tasks::{
-    ExceptionGroup, Future, GroupError, GroupTask, TaskGroup, Timeout, TimeoutError, Wait,
-    ensure_future, gather, shield, sleep_with, timeout, timeout_at, to_thread, try_gather,
-    wait_for,
+    AsCompleted, AsCompletedWithin, ChildOutput, ExceptionGroup, Future, GroupError, GroupTask,
+    RateError, RateLimiter, RescheduleError, ReturnWhen, Scope, ScopedTask, TaskGroup, Timeout,
+    TimeoutError, TryScope, Wait, WaitResult, Waiting, WithTimeout, as_completed, ensure_future,
+    gather, scope, shield, sleep_with, timeout, timeout_at, to_thread, try_gather, try_scope,
+    try_wait, wait, wait_for,
 };
+
+// Context variables.
+pub use asyncio_executor::{Context, ContextVar, ResetError, Token, TokenGuard, copy_context};
 
 // Time.
 pub use asyncio_timers::{
@@ -102,3 +118,7 @@ pub use asyncio_runtime::entry as __private;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/cancellation.md")]
+mod cancellation {}

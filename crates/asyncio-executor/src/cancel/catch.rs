@@ -63,9 +63,13 @@ impl<F: Future> CatchCancelled<F> {
     ///
     /// Counts in the task's `cancelling()` like any other; whoever makes it takes it back with
     /// [`uncancel`](crate::uncancel) when the scope has ended (S105). Without effect before the first poll and after
-    /// the end. Whoever must be polled for it is woken, so the caller may return `Pending`; or poll the scope at once.
-    pub fn request(self: Pin<&mut Self>, error: CancelledError) {
-        self.project().scope.request(error);
+    /// the end.
+    ///
+    /// Whoever must be polled for it is woken, so the caller may return `Pending` unless this returns true: then an
+    /// earlier request waits to be taken, and the caller has to poll the scope at once. A scope around it would take
+    /// `Pending` for the answer of those inside and end them unheard.
+    pub fn request(self: Pin<&mut Self>, error: CancelledError) -> bool {
+        self.project().scope.request(error)
     }
 }
 

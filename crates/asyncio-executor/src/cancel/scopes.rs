@@ -540,13 +540,26 @@ impl Scope {
         Some(error)
     }
 
-    /// Aims a request at this scope and what is below it, see [`request`].
-    pub(super) fn request(&mut self, error: CancelledError) {
-        if let Some((scopes, key)) = &self.place
-            && let Some(task) = scopes.task()
-        {
-            request::request_below(task, scopes, *key, &error);
+    /// Aims a request at this scope and what is below it, see [`request`]. Returns whether an earlier one is on its way.
+    pub(super) fn request(&mut self, error: CancelledError) -> bool {
+        let Some((scopes, key)) = &self.place else {
+            return false;
+        };
+        let Some(task) = scopes.task() else {
+            return false;
+        };
+        let earlier = task.has(flag::MARKED | flag::SCOPE_MARKED);
+        request::request_below(task, scopes, *key, &error);
+        // Under a combinator that polls what was woken only: those asked may be queued there from an earlier wake, which
+        // the poll that makes this request has used up.
+        let combinator = {
+            let nodes = scopes.nodes.borrow();
+            nodes.get(*key).and_then(|node| node.waker.clone())
+        };
+        if let Some(waker) = combinator {
+            waker.wake();
         }
+        earlier
     }
 
     /// Gives the place up. Scopes below that are still alive move up.

@@ -2,6 +2,9 @@
 
 mod cancelling;
 mod closing;
+mod contexts;
+mod debugging;
+mod eager;
 mod foreign;
 mod joining;
 mod memory;

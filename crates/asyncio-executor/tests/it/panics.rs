@@ -204,3 +204,14 @@ fn a_handler_can_be_replaced_by_itself_and_put_back() {
     executor.enter(|| report(asyncio_executor::ExceptionContext::error("told", &error)));
     assert_eq!(trace.take(), ["second: told"]);
 }
+
+#[test]
+fn a_panic_that_was_looked_at_is_not_reported_when_the_handle_goes() {
+    let executor = Executor::new();
+    let reports = reports(&executor);
+    let mut task = executor.spawn(async { panic!("seen") });
+    settle(&executor);
+    assert!(matches!(task.peek(), Some(Err(error)) if error.is_panic()));
+    drop(task);
+    assert!(reports.take().is_empty());
+}

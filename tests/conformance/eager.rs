@@ -1,0 +1,195 @@
+//! Eager tasks: S237 to S242.
+
+use std::future::pending;
+
+use asyncio::{
+    ContextVar, TaskBuilder, TaskFactory, TaskGroup, catch_cancelled, create_task, current_task,
+    gather, get_running_loop, shield, sleep,
+};
+
+use crate::harness::{collect_reports, new_loop, run, settle, traced};
+
+fn eager() -> TaskBuilder {
+    TaskBuilder::new().eager_start(true)
+}
+
+#[test]
+fn the_first_step_runs_inside_the_call_up_to_its_first_suspension() {
+    // S237
+    let trace = traced(|trace| async move {
+        let log = trace.clone();
+        let creator = current_task().unwrap();
+        let task = eager().name("eager").spawn(async move {
+            log.log(format!("{} begins", current_task().unwrap().get_name()));
+            sleep(0).await;
+            log.log("ends");
+        });
+        trace.log("the creator goes on");
+        assert_eq!(current_task().unwrap(), creator);
+        assert!(!task.done());
+        task.await.unwrap();
+    });
+    assert_eq!(trace, ["eager begins", "the creator goes on", "ends"]);
+}
+
+#[test]
+fn one_that_does_not_suspend_is_done_at_once_and_its_callbacks_still_go_through_the_queue() {
+    // S238
+    let trace = traced(|trace| async move {
+        let task = eager().spawn(async { 7 });
+        assert!(task.done());
+        get_running_loop().call_soon(trace.logs("queued before"));
+        task.add_done_callback(trace.logs("done callback"));
+        trace.log("added");
+        assert_eq!(task.await.unwrap(), 7);
+        trace.log("awaited without a turn");
+        settle(1).await;
+    });
+    assert_eq!(
+        trace,
+        [
+            "added",
+            "awaited without a turn",
+            "queued before",
+            "done callback"
+        ]
+    );
+}
+
+#[test]
+fn the_step_runs_in_the_new_tasks_copy_of_the_context() {
+    // S239
+    static V: ContextVar<i32> = ContextVar::new("v");
+    run(async {
+        V.set(1);
+        let task = eager().spawn(async {
+            let seen = V.get();
+            V.set(2);
+            sleep(0).await;
+            (seen, V.get())
+        });
+        assert_eq!(V.get(), Some(1));
+        assert_eq!(task.await.unwrap(), (Some(1), Some(2)));
+        assert_eq!(V.get(), Some(1));
+    });
+}
+
+#[test]
+fn a_panic_in_the_step_is_the_tasks_outcome_and_not_the_callers() {
+    // S240
+    let event_loop = new_loop();
+    let reports = collect_reports(&event_loop);
+    event_loop
+        .run_until_complete(async {
+            let task = eager().spawn(async { panic!("early") });
+            assert!(task.done());
+            assert!(task.await.unwrap_err().to_string().contains("early"));
+            eager().spawn(async { panic!("unseen") }).detach();
+        })
+        .unwrap();
+    assert_eq!(
+        reports,
+        ["a task panicked and nobody awaited it: the task panicked: unseen"]
+    );
+}
+
+#[test]
+fn one_that_was_cancelled_after_its_step_cleans_up_and_a_lazy_one_never_began() {
+    // S241, S45
+    let trace = traced(|trace| async move {
+        let body = |name: &'static str| {
+            let trace = trace.clone();
+            async move {
+                trace.log(format!("{name} begins"));
+                let _ = catch_cancelled(pending::<()>()).await;
+                trace.log(format!("{name} cleans up"));
+            }
+        };
+        let started = eager().spawn(body("eager"));
+        let lazy = create_task(body("lazy"));
+        assert!(started.cancel() && lazy.cancel());
+        assert!(started.await.is_ok());
+        assert!(lazy.await.unwrap_err().is_cancelled());
+    });
+    assert_eq!(trace, ["eager begins", "eager cleans up"]);
+}
+
+#[test]
+fn a_factory_decides_where_the_builder_does_not() {
+    // S237, S242
+    let event_loop = new_loop();
+    assert_eq!(event_loop.get_task_factory(), TaskFactory::Lazy);
+    event_loop.set_task_factory(TaskFactory::Eager);
+    event_loop
+        .run_until_complete(async {
+            assert_eq!(get_running_loop().get_task_factory(), TaskFactory::Eager);
+            assert!(create_task(async {}).done());
+            assert!(get_running_loop().create_task(async {}).done());
+            let lazy = TaskBuilder::new().eager_start(false).spawn(async {});
+            assert!(!lazy.done());
+            lazy.await.unwrap();
+            get_running_loop().set_task_factory(TaskFactory::Lazy);
+            assert!(!create_task(async {}).done());
+        })
+        .unwrap();
+}
+
+#[test]
+fn outside_of_a_run_the_step_is_scheduled() {
+    // S242
+    let event_loop = new_loop();
+    event_loop.set_task_factory(TaskFactory::Eager);
+    let task = event_loop.create_task(async { 1 });
+    assert!(!task.done());
+    event_loop.run_until_complete(sleep(0)).unwrap();
+    assert_eq!(task.try_take().unwrap().unwrap(), 1);
+}
+
+#[test]
+fn gathers_groups_and_shields_take_children_that_are_done_before_they_are_looked_at() {
+    // S238, S242
+    run(async {
+        get_running_loop().set_task_factory(TaskFactory::Eager);
+        assert_eq!(gather((async { 1 }, async { 2 })).await, (1, 2));
+        assert_eq!(shield(async { 3 }).await.unwrap(), 3);
+        let sum = TaskGroup::scope(async |group| {
+            let a = group.create_task(async { Ok::<_, String>(4) });
+            let b = group.create_task(async {
+                sleep(1).await;
+                Ok(5)
+            });
+            Ok(a.await + b.await)
+        });
+        assert_eq!(sum.await.unwrap(), 9);
+        let failed = TaskGroup::scope(async |group| {
+            group.create_task(async { Err::<(), _>("at once".to_owned()) });
+            group.create_task(async {
+                pending::<()>().await;
+                Ok(())
+            });
+            pending::<Result<(), String>>().await
+        });
+        assert!(failed.await.unwrap_err().to_string().contains("at once"));
+    });
+}
+
+#[test]
+fn bodies_interleave_with_their_creator() {
+    // S242
+    let trace = traced(|trace| async move {
+        get_running_loop().set_task_factory(TaskFactory::Eager);
+        let body = |name: &'static str| {
+            let trace = trace.clone();
+            async move {
+                trace.log(format!("{name}1"));
+                sleep(0).await;
+                trace.log(format!("{name}2"));
+            }
+        };
+        let a = body("a");
+        let b = body("b");
+        gather((a, b)).await;
+        trace.log("end");
+    });
+    assert_eq!(trace, ["a1", "b1", "a2", "b2", "end"]);
+}
