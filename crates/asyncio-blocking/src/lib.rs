@@ -38,7 +38,7 @@
 //! The hand-over between submitters, sleeping threads and awaiting tasks is explored with loom:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=/tmp/target-loom \
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
 //!     cargo test -p asyncio-blocking --lib --release loom
 //! ```
 #![forbid(unsafe_code)]

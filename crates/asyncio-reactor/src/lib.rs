@@ -66,9 +66,9 @@
 //! and the few lines of unsafe code run under AddressSanitizer:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=/tmp/target-loom cargo test -p asyncio-reactor --lib --release loom
-//! RUSTFLAGS="--cfg asyncio_polling_backend" CARGO_TARGET_DIR=/tmp/target-portable cargo test -p asyncio-reactor
-//! RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=/tmp/target-asan \
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p asyncio-reactor --lib --release loom
+//! RUSTFLAGS="--cfg asyncio_polling_backend" CARGO_TARGET_DIR=target/portable cargo test -p asyncio-reactor
+//! RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan \
 //!     cargo +nightly test -p asyncio-reactor --lib --tests --target x86_64-unknown-linux-gnu
 //! ```
 
