@@ -1,4 +1,4 @@
-//! The loop's own half of an executor: the ready queue, the list of living tasks, what runs now.
+//! The loop's own half of an executor: the ready queue, the list of tasks that have suspended, what runs now.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -287,7 +287,7 @@ impl Local {
                     self.step(runnable);
                     ran += 1;
                 }
-                // Whoever waits for it is ended from the list of the living.
+                // Whoever waits for it is ended from the list.
                 Entry::Wake(waker) => {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(waker))) {
                         self.report(ExceptionContext::panic(
@@ -441,7 +441,7 @@ impl Local {
         }
     }
 
-    // --- living tasks ---
+    // --- tasks that have not ended ---
 
     /// The next task id. Ids are process-wide and taken in blocks, so that a spawn costs no atomic.
     pub(crate) fn next_id(&self) -> u64 {

@@ -137,7 +137,7 @@ fn taken(meta: &Meta) -> CancelledError {
         .unwrap_or_default()
 }
 
-/// The end of a task: its future goes, then it leaves the living, then its callbacks are queued.
+/// The end of a task: its future goes, then it leaves the list, then its callbacks are queued.
 #[inline]
 fn end<F: Future>(
     local: &Local,
