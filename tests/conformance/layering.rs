@@ -14,12 +14,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("asyncio-sync", &[]),
     ("asyncio-blocking", &[]),
     ("asyncio-macros", &[]),
+    ("asyncio-signal", &["asyncio-reactor"]),
     (
         "asyncio-runtime",
         &[
             "asyncio-executor",
             "asyncio-timers",
             "asyncio-reactor",
+            "asyncio-signal",
             "asyncio-blocking",
         ],
     ),
@@ -37,8 +39,19 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "asyncio-reactor",
             "asyncio-executor",
+            "asyncio-timers",
             "asyncio-sync",
             "asyncio-blocking",
+        ],
+    ),
+    (
+        "asyncio-process",
+        &[
+            "asyncio-reactor",
+            "asyncio-executor",
+            "asyncio-sync",
+            "asyncio-signal",
+            "asyncio-net",
         ],
     ),
     (
@@ -52,7 +65,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "asyncio-macros",
             "asyncio-runtime",
             "asyncio-tasks",
+            "asyncio-signal",
             "asyncio-net",
+            "asyncio-process",
         ],
     ),
 ];
@@ -69,9 +84,12 @@ const FOUNDATIONS: &[(&str, &[&str])] = &[
             "asyncio-reactor",
             "asyncio-net",
             "asyncio-runtime",
+            "asyncio-signal",
+            "asyncio-process",
         ],
     ),
     ("signal-hook", &["asyncio-runtime"]),
+    ("rustls", &["asyncio-net"]),
 ];
 
 /// Crates whose job needs unsafe code.

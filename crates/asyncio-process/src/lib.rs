@@ -1,0 +1,3 @@
+//! Child processes and their pipes.
+#![forbid(unsafe_code)]
+#![cfg(unix)]

@@ -1,0 +1,3 @@
+//! Unix signals as readiness.
+#![forbid(unsafe_code)]
+#![cfg(unix)]
