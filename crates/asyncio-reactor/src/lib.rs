@@ -87,6 +87,7 @@ mod ops;
 mod reactor;
 mod readiness;
 mod source;
+mod source_state;
 mod stats;
 mod sync;
 mod watch;

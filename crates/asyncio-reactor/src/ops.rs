@@ -488,8 +488,8 @@ impl<T: AsFd> Source<T> {
     }
 
     fn count_other(&self) {
-        match self.bound() {
-            Some((reactor, _)) => reactor.counters.count(Call::Other),
+        match self.state() {
+            Some(state) => state.counters.count(Call::Other),
             None => Reactor::count_on_current(Call::Other),
         }
     }

@@ -16,7 +16,8 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::notifier::Notifier;
-use crate::readiness::{Flow, Interest, Readiness, Waiters};
+use crate::readiness::{Flow, Readiness};
+use crate::source_state::SourceState;
 use crate::stats::{Call, Counters, Stats};
 use crate::sys::Backend;
 use crate::watch::Watchers;
@@ -68,7 +69,7 @@ impl Reactor {
                 slots: RefCell::default(),
                 generation: Cell::new(0),
                 notifier,
-                counters: Counters::default(),
+                counters: Rc::default(),
                 watched: RefCell::default(),
                 deliveries: Cell::default(),
             }),
@@ -289,7 +290,7 @@ pub(crate) struct Inner {
     pub(crate) slots: RefCell<Slab<Slot>>,
     generation: Cell<u32>,
     notifier: Notifier,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Rc<Counters>,
     /// The watched descriptors: both directions of one share a slot.
     pub(crate) watched: RefCell<HashMap<RawFd, Token>>,
     /// The empty list of the last wait, kept for its memory.
@@ -306,18 +307,8 @@ pub(crate) struct Slot {
 }
 
 pub(crate) enum Tenant {
-    Source(SourceState),
+    Source(Rc<SourceState>),
     Watch(Watchers),
-}
-
-/// What is known of a source's descriptor, and who waits for it.
-pub(crate) struct SourceState {
-    readiness: Readiness,
-    flow: Flow,
-    /// What the portable backend has been asked for and has not reported yet.
-    armed: Directions,
-    reader: Waiters,
-    writer: Waiters,
 }
 
 /// What an event leads to, once no borrow is held.
@@ -414,7 +405,7 @@ impl Inner {
         let fd = unsafe { BorrowedFd::borrow_raw(slot.fd) };
         match &mut slot.tenant {
             Tenant::Source(source) => {
-                source.armed = Directions::NONE;
+                source.armed.set(Directions::NONE);
                 if let Err(_broken) = self.arm(source, fd, token) {
                     // Let them try, so that they see the error for themselves.
                     source.ready(Readiness::READABLE.with(Readiness::WRITABLE, true), wake);
@@ -428,12 +419,18 @@ impl Inner {
         }
     }
 
-    fn arm(&self, source: &mut SourceState, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+    /// Asks the portable backend for what is waited for.
+    pub(crate) fn arm(
+        &self,
+        source: &SourceState,
+        fd: BorrowedFd<'_>,
+        token: Token,
+    ) -> io::Result<()> {
         let wanted = source.wanted();
-        if wanted != Directions::NONE && wanted != source.armed {
+        if wanted != Directions::NONE && wanted != source.armed.get() {
             self.counters.count(Call::Control);
             self.backend.arm(fd, token, wanted)?;
-            source.armed = wanted;
+            source.armed.set(wanted);
         }
         Ok(())
     }
@@ -499,19 +496,13 @@ impl Inner {
         &self,
         fd: BorrowedFd<'_>,
         readiness: Readiness,
-    ) -> io::Result<Token> {
-        let state = SourceState {
-            readiness,
-            flow: Flow::Unknown,
-            armed: Directions::NONE,
-            reader: Waiters::default(),
-            writer: Waiters::default(),
-        };
-        let token = self.insert(fd, Tenant::Source(state), |backend, token| {
+    ) -> io::Result<(Rc<SourceState>, Token)> {
+        let state = SourceState::new(readiness, self.counters.clone());
+        let token = self.insert(fd, Tenant::Source(state.clone()), |backend, token| {
             backend.add(fd, token)
         })?;
         self.forget_closed_watch(fd.as_raw_fd(), token);
-        Ok(token)
+        Ok((state, token))
     }
 
     /// Frees the place. With `delete` the kernel is told as well.
@@ -530,121 +521,40 @@ impl Inner {
         }
         Ok(())
     }
+}
 
-    fn source<R>(&self, token: Token, work: impl FnOnce(&mut SourceState) -> R) -> R {
-        let mut slots = self.slots.borrow_mut();
-        match tenant_of(&mut slots, token).map(|slot| &mut slot.tenant) {
-            Some(Tenant::Source(source)) => work(source),
-            _ => unreachable!("a source owns its slot until it is dropped"),
-        }
-    }
-
-    pub(crate) fn worth_trying(&self, token: Token, interest: Interest) -> bool {
-        self.source(token, |source| source.readiness.worth_trying(interest))
-    }
-
-    pub(crate) fn is_ready(&self, token: Token, interest: Interest) -> bool {
-        self.source(token, |source| source.readiness.is_ready(interest))
-    }
-
-    pub(crate) fn clear(&self, token: Token, interest: Interest) {
-        self.source(token, |source| source.readiness.clear(interest));
-    }
-
-    pub(crate) fn reset(&self, token: Token) {
-        self.source(token, |source| source.readiness = Readiness::NONE);
-    }
-
-    /// Less was read or written than asked for. If the descriptor carries bytes, that means there
-    /// is no more for now.
-    pub(crate) fn clear_after_short(&self, token: Token, interest: Interest, fd: BorrowedFd<'_>) {
-        let flow = self.source(token, |source| {
-            if source.flow == Flow::Bytes {
-                source.readiness.clear_after_short(interest);
-            }
-            source.flow
-        });
-        if flow == Flow::Unknown {
-            // Once in a descriptor's life.
-            let flow = self.find_flow(fd);
-            self.source(token, |source| source.flow = flow);
-            if flow == Flow::Bytes {
-                self.source(token, |source| source.readiness.clear_after_short(interest));
-            }
-        }
-    }
-
-    fn find_flow(&self, fd: BorrowedFd<'_>) -> Flow {
-        self.counters.count(Call::Other);
-        match rustix::net::sockopt::socket_type(fd) {
-            Ok(rustix::net::SocketType::STREAM) => Flow::Bytes,
-            Ok(_) => Flow::Messages,
-            Err(_not_a_socket) => {
-                self.counters.count(Call::Other);
-                match rustix::fs::fstat(fd) {
-                    Ok(stat)
-                        if rustix::fs::FileType::from_raw_mode(stat.st_mode)
-                            == rustix::fs::FileType::Fifo =>
-                    {
-                        Flow::Bytes
-                    }
-                    _ => Flow::Messages,
-                }
-            }
-        }
-    }
-
-    /// Parks a waker until the next event of that direction.
-    pub(crate) fn park(
-        &self,
-        token: Token,
-        interest: Interest,
-        waker: &Waker,
-        fd: BorrowedFd<'_>,
-    ) -> io::Result<()> {
-        // The usual case first: nobody waits, so nobody is asked whether it is this one.
-        let waits = self.source(token, |source| {
-            let waiters = source.waiters(interest);
-            !waiters.is_empty() && waiters.contains(waker)
-        });
-        if !waits {
-            // Cloned, and the one too many woken, with no borrow held: both are somebody else's
-            // code.
-            let waker = waker.clone();
-            let pushed_out = self.source(token, |source| source.waiters(interest).push(waker));
-            if let Some(waker) = pushed_out {
-                waker.wake();
-            }
-        }
-        if Backend::NEEDS_ARMING {
-            self.source(token, |source| self.arm(source, fd, token))?;
-        }
-        Ok(())
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let slots = self.slots.get_mut();
+        let waiting: Vec<_> = slots
+            .iter()
+            .filter_map(|(_, slot)| match &slot.tenant {
+                Tenant::Source(source) => Some(source.close()),
+                Tenant::Watch(_) => None,
+            })
+            .collect();
+        // Only now, when each source knows: a waker may own anything, and use it.
+        drop(waiting);
     }
 }
 
-impl SourceState {
-    /// Notes the news and takes out those who waited for it.
-    fn ready(&mut self, news: Readiness, mut wake: impl FnMut(Waker)) {
-        self.readiness.insert(news);
-        for interest in [Interest::Readable, Interest::Writable] {
-            if news.is_ready(interest) {
-                self.waiters(interest).drain(&mut wake);
+/// Whether a descriptor carries bytes or messages.
+pub(crate) fn find_flow(fd: BorrowedFd<'_>, counters: &Counters) -> Flow {
+    counters.count(Call::Other);
+    match rustix::net::sockopt::socket_type(fd) {
+        Ok(rustix::net::SocketType::STREAM) => Flow::Bytes,
+        Ok(_) => Flow::Messages,
+        Err(_not_a_socket) => {
+            counters.count(Call::Other);
+            match rustix::fs::fstat(fd) {
+                Ok(stat)
+                    if rustix::fs::FileType::from_raw_mode(stat.st_mode)
+                        == rustix::fs::FileType::Fifo =>
+                {
+                    Flow::Bytes
+                }
+                _ => Flow::Messages,
             }
-        }
-    }
-
-    fn waiters(&mut self, interest: Interest) -> &mut Waiters {
-        match interest {
-            Interest::Readable => &mut self.reader,
-            Interest::Writable => &mut self.writer,
-        }
-    }
-
-    fn wanted(&self) -> Directions {
-        Directions {
-            readable: !self.reader.is_empty(),
-            writable: !self.writer.is_empty(),
         }
     }
 }

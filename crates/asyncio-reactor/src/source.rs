@@ -10,9 +10,11 @@ use std::task::{Context, Poll};
 
 use rustix::fs::OFlags;
 
-use crate::reactor::{Inner, Reactor, Token};
-use crate::readiness::{Interest, Readiness};
+use crate::reactor::{Inner, Reactor, Token, find_flow};
+use crate::readiness::{Flow, Interest, Readiness};
+use crate::source_state::SourceState;
 use crate::stats::Call;
+use crate::sys::Backend;
 
 /// A non-blocking socket, pipe or other descriptor that can be waited for, with the operations that
 /// wait.
@@ -130,14 +132,8 @@ impl<T: AsFd> Source<T> {
         cx: &mut Context<'_>,
         interest: Interest,
     ) -> Poll<io::Result<()>> {
-        match self.registration.get() {
-            Some(registration)
-                if !registration
-                    .reactor()?
-                    .worth_trying(registration.token, interest) =>
-            {
-                self.poll_park(cx, interest)
-            }
+        match self.state() {
+            Some(state) if !state.worth_trying(interest) => self.poll_park(cx, interest),
             _ => Poll::Ready(Ok(())),
         }
     }
@@ -186,8 +182,31 @@ impl<T: AsFd> Source<T> {
     ///
     /// Only for whoever has seen an operation say `WouldBlock`; anybody else may wait for ever.
     pub fn clear_readiness(&self, interest: Interest) {
-        if let Some((reactor, token)) = self.bound() {
-            reactor.clear(token, interest);
+        if let Some(state) = self.state() {
+            state.clear(interest);
+        }
+    }
+
+    /// Wakes whoever waits in either direction, so that they look again: for an owner that is about to close the source
+    /// under them, which by itself tells nobody.
+    ///
+    /// ```
+    /// # use asyncio_reactor::{Reactor, Source};
+    /// # use std::{os::unix::net::UnixStream, pin::pin};
+    /// # use std::task::{Context, Waker};
+    /// # let reactor = Reactor::new()?;
+    /// # let _entered = reactor.enter();
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let ours = Source::new(ours)?;
+    /// let mut buffer = [0; 8];
+    /// let mut receiving = pin!(ours.recv(&mut buffer));
+    /// assert!(receiving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    /// ours.wake_all(); // whoever polls `receiving` looks again
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn wake_all(&self) {
+        if let Some(state) = self.state() {
+            state.wake_all();
         }
     }
 
@@ -261,10 +280,8 @@ impl<T: AsFd> Source<T> {
         operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
         drained: impl Fn(&R) -> bool,
     ) -> Poll<io::Result<R>> {
-        if let Some(registration) = self.registration.get()
-            && !registration
-                .reactor()?
-                .worth_trying(registration.token, interest)
+        if let Some(state) = self.state()
+            && !state.worth_trying(interest)
         {
             return self.poll_park(cx, interest);
         }
@@ -283,25 +300,29 @@ impl<T: AsFd> Source<T> {
         mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
         drained: impl Fn(&R) -> bool,
     ) -> io::Result<R> {
-        let bound = self.bound();
+        let state = self.state();
         let fd = self.io.as_fd();
         loop {
             if let Some(call) = call {
-                match &bound {
-                    Some((reactor, _)) => reactor.counters.count(call),
+                match state {
+                    Some(state) => state.counters.count(call),
                     None => Reactor::count_on_current(call),
                 }
             }
             let result = operation(fd);
-            match (&result, &bound) {
+            match (&result, state) {
                 (Err(error), _) if error.kind() == io::ErrorKind::Interrupted => continue,
-                (Err(error), Some((reactor, token)))
-                    if error.kind() == io::ErrorKind::WouldBlock =>
-                {
-                    reactor.clear(*token, interest);
+                (Err(error), Some(state)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    state.clear(interest);
                 }
-                (Ok(value), Some((reactor, token))) if drained(value) => {
-                    reactor.clear_after_short(*token, interest, fd);
+                (Ok(value), Some(state)) if drained(value) => {
+                    // Asked once in a descriptor's life.
+                    if state.flow.get() == Flow::Unknown {
+                        state.flow.set(find_flow(fd, &state.counters));
+                    }
+                    if state.flow.get() == Flow::Bytes {
+                        state.clear_after_short(interest);
+                    }
                 }
                 _ => {}
             }
@@ -311,10 +332,8 @@ impl<T: AsFd> Source<T> {
 
     /// Ready when the kernel said so; an assumption is not enough.
     fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
-        if let Some(registration) = self.registration.get()
-            && registration
-                .reactor()?
-                .is_ready(registration.token, interest)
+        if let Some(state) = self.state()
+            && state.is_ready(interest)
         {
             return Poll::Ready(Ok(()));
         }
@@ -328,16 +347,27 @@ impl<T: AsFd> Source<T> {
         interest: Interest,
     ) -> Poll<io::Result<R>> {
         let registration = self.register(interest)?;
-        registration
-            .reactor()?
-            .park(registration.token, interest, cx.waker(), self.io.as_fd())?;
+        if registration.state.is_closed() {
+            return Poll::Ready(Err(loop_is_closed()));
+        }
+        registration.state.park(interest, cx.waker());
+        if Backend::NEEDS_ARMING {
+            registration.reactor()?.arm(
+                &registration.state,
+                self.io.as_fd(),
+                registration.token,
+            )?;
+        }
         Poll::Pending
     }
 
     /// Waits for room to write after a connection attempt has begun, with nothing assumed.
     pub(crate) fn begin_connecting(&self) -> io::Result<()> {
         let registration = self.register(Interest::Writable)?;
-        registration.reactor()?.reset(registration.token);
+        if registration.state.is_closed() {
+            return Err(loop_is_closed());
+        }
+        registration.state.reset();
         Ok(())
     }
 
@@ -349,10 +379,11 @@ impl<T: AsFd> Source<T> {
         }
         let reactor = Reactor::current()?;
         let fd = self.io.as_fd();
-        let token = reactor
+        let (state, token) = reactor
             .inner
             .register_source(fd, Readiness::assumed_after(tried))?;
         Ok(self.registration.get_or_init(|| Registration {
+            state,
             reactor: Rc::downgrade(&reactor.inner),
             token,
             fd: fd.as_raw_fd(),
@@ -361,10 +392,9 @@ impl<T: AsFd> Source<T> {
         }))
     }
 
-    /// The reactor this source belongs to, if it has had to wait and the reactor is still there.
-    pub(crate) fn bound(&self) -> Option<(Rc<Inner>, Token)> {
-        let registration = self.registration.get()?;
-        Some((registration.reactor.upgrade()?, registration.token))
+    /// What is known of it, if it has had to wait.
+    pub(crate) fn state(&self) -> Option<&SourceState> {
+        Some(&*self.registration.get()?.state)
     }
 }
 
@@ -389,8 +419,17 @@ impl<T: fmt::Debug> fmt::Debug for Source<T> {
     }
 }
 
+fn loop_is_closed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotConnected,
+        "the event loop this descriptor was waiting on is closed; a descriptor stays with the loop on which it first had to wait",
+    )
+}
+
 /// A place in a reactor's table, freed on drop.
 struct Registration {
+    /// The table has the same.
+    state: Rc<SourceState>,
     reactor: Weak<Inner>,
     token: Token,
     fd: RawFd,
@@ -401,12 +440,7 @@ struct Registration {
 
 impl Registration {
     fn reactor(&self) -> io::Result<Rc<Inner>> {
-        self.reactor.upgrade().ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotConnected,
-                "the event loop this descriptor was waiting on is closed; a descriptor stays with the loop on which it first had to wait",
-            )
-        })
+        self.reactor.upgrade().ok_or_else(loop_is_closed)
     }
 
     /// Frees the place and has the kernel forget the descriptor, which lives on.
@@ -427,7 +461,7 @@ impl Drop for Registration {
         // never lends that object mutably, so the descriptor is still the one that was
         // registered, and open.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
-        let delete = self.delete || !crate::sys::Backend::CLOSE_DEREGISTERS;
+        let delete = self.delete || !Backend::CLOSE_DEREGISTERS;
         // An error can only mean that the kernel does not know the descriptor, which is what is
         // wanted.
         let _ = reactor.remove(self.token, fd, delete);

@@ -95,6 +95,21 @@ fn a_source_that_is_dropped_wakes_nobody() {
     assert_eq!(Arc::strong_count(&task), 1, "and keeps no waker");
 }
 
+#[test]
+fn an_owner_can_wake_those_who_wait_in_both_directions() {
+    let reactor = Reactor::new().unwrap();
+    let _entered = reactor.enter();
+    let (ours, _theirs) = unix_pair();
+    let (reading, writing) = (Task::new(), Task::new());
+    assert!(reading.poll(pin!(ours.recv(&mut [0; 8]))).is_pending());
+    while ours.try_send(&[0; 4096]).is_ok() {}
+    assert!(writing.poll(pin!(ours.send(b"x"))).is_pending());
+    ours.wake_all();
+    assert_eq!([reading.wakes(), writing.wakes()], [1, 1]);
+    ours.wake_all();
+    assert_eq!([reading.wakes(), writing.wakes()], [1, 1], "once each");
+}
+
 /// A waker made of an `Rc`, whose drop and wake run code of the test's: such as using the reactor.
 fn local_waker(on_wake: impl Fn() + 'static, on_drop: impl Fn() + 'static) -> Waker {
     struct Hooks {
