@@ -19,6 +19,10 @@ pub(crate) struct ReadBuffer {
     end: usize,
     /// The size as which `memory` was borrowed from the thread.
     large: bool,
+    /// It has neither of the two sizes any more, and is not for others to keep, even if only a part of it is left in sight.
+    outgrown: bool,
+    /// Nothing more will come.
+    ended: bool,
     /// Whether the connection has filled a buffer lately, and should be lent a large one.
     busy: bool,
 }
@@ -53,6 +57,7 @@ impl ReadBuffer {
         if self.memory.is_empty() {
             self.memory = spare::take(self.busy);
             self.large = self.busy;
+            self.outgrown = false;
         }
         let allowed = most - self.len();
         let enough = allowed.min(self.preferred() / 4);
@@ -86,6 +91,7 @@ impl ReadBuffer {
         let piece = self.memory.split_to(n).freeze();
         self.end -= self.start + n;
         self.start = 0;
+        self.taken();
         piece
     }
 
@@ -100,8 +106,15 @@ impl ReadBuffer {
     /// Drops up to `n` bytes.
     pub(crate) fn consume(&mut self, n: usize) {
         self.start += n.min(self.len());
+        self.taken();
+    }
+
+    fn taken(&mut self) {
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
+            if self.outgrown || self.ended {
+                self.give_back();
+            }
         }
     }
 
@@ -111,17 +124,31 @@ impl ReadBuffer {
             self.give_back();
         } else if self.large && self.len() <= SMALL / 2 {
             // A little of a message must not hold a large buffer for as long as its sender likes.
-            let mut small = spare::take(false);
-            let n = self.copy_to(&mut small);
-            self.give_back();
-            (self.memory, self.end, self.large) = (small, n, false);
+            self.move_to(false);
+        } else if self.outgrown && self.len() <= LARGE / 2 {
+            // Nor must what came behind a large message hold the memory of that.
+            self.move_to(true);
         }
+    }
+
+    /// As [`rest`](ReadBuffer::rest), when nothing more will come: what is in here goes with the last byte.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        self.rest();
+    }
+
+    fn move_to(&mut self, large: bool) {
+        let mut memory = spare::take(large);
+        let n = self.copy_to(&mut memory);
+        self.give_back();
+        (self.memory, self.end) = (memory, n);
+        (self.large, self.outgrown) = (large, false);
     }
 
     fn give_back(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         (self.start, self.end) = (0, 0);
-        if memory.capacity() > 0 {
+        if memory.capacity() > 0 && !self.outgrown {
             spare::give(memory, self.large);
         }
     }
@@ -148,6 +175,7 @@ impl ReadBuffer {
         self.memory.truncate(len);
         self.memory.resize(size, 0);
         self.large = size >= LARGE;
+        self.outgrown = size != SMALL && size != LARGE;
     }
 
     /// Looks for the separator whose end comes first, where none begins before `scanned` (S208).
@@ -222,6 +250,34 @@ mod tests {
         let mut buffer = ReadBuffer::default();
         feed(&mut buffer, data, usize::MAX);
         buffer
+    }
+
+    #[test]
+    fn a_buffer_that_was_outgrown_is_kept_by_nobody() {
+        // A little less than there is room for: what is left behind it looks like a small buffer.
+        let message = vec![b'x'; 4 * 1024 * 1024 - 1000];
+        let mut buffer = filled(&message);
+        drop(buffer.take(usize::MAX));
+        assert_eq!(buffer.memory.capacity(), 0);
+        assert_eq!(spare::take(true).capacity(), LARGE);
+
+        // What came behind it moves out.
+        let mut buffer = filled(&message);
+        drop(buffer.take(message.len() - 10_000));
+        buffer.rest();
+        assert_eq!((buffer.len(), buffer.memory.capacity()), (10_000, LARGE));
+        drop(buffer.take(9_000));
+        buffer.rest();
+        assert_eq!((buffer.len(), buffer.memory.capacity()), (1_000, SMALL));
+    }
+
+    #[test]
+    fn the_last_byte_takes_the_memory_with_it() {
+        let mut buffer = filled(b"the end");
+        buffer.end();
+        buffer.consume(3);
+        assert_eq!(buffer.take(usize::MAX), " end");
+        assert_eq!(buffer.memory.capacity(), 0);
     }
 
     #[test]

@@ -1,24 +1,41 @@
 //! What the two ends of a connection share: the socket, what is still to be sent, and what has become of it.
 
-use std::cell::{Cell, RefCell};
+#[cfg(feature = "tls")]
+use std::cell::RefMut;
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use asyncio_executor::TurnEnd;
+use asyncio_executor::{ExceptionContext, TurnEnd};
 use asyncio_reactor::{Interest, Source};
+
+pub(crate) use observer::Observer;
+pub(crate) use sendfile::is_of_the_file;
 
 use crate::changes::Changes;
 use crate::error::Lost;
 use crate::server::Membership;
+use crate::socket_ref::SocketRef;
+#[cfg(feature = "tls")]
+use crate::tls::Layer;
+use crate::wire::Wire;
+#[cfg(not(feature = "tls"))]
+use crate::without_tls::Layer;
 use crate::write_buffer::WriteBuffer;
+
+mod observer;
+mod sendfile;
 
 /// A task that could go on and on lets the others run after this many system calls in a row.
 pub(crate) const CALLS_IN_A_ROW: u32 = 16;
 
 const HIGH_WATER: usize = 64 * 1024;
+
+/// From which dropped write on there is a warning (S204).
+const DROPPED_WRITES_BEFORE_WARNING: u32 = 5;
 
 /// A connected stream socket. The invariants:
 ///
@@ -27,8 +44,13 @@ const HIGH_WATER: usize = 64 * 1024;
 ///   other side has lost stays until it is closed here, since there may be something to read.
 pub(crate) struct Connection {
     me: Weak<Connection>,
-    source: RefCell<Option<Source<OwnedFd>>>,
+    source: RefCell<Option<Wire>>,
     peer: Option<SocketAddr>,
+    /// A pipe, or used like one: the end of writing is the end of all.
+    one_way: bool,
+    /// TLS, once it has been started. It stays.
+    #[cfg(feature = "tls")]
+    tls: OnceCell<Box<Layer>>,
     /// The server this belongs to.
     membership: RefCell<Option<Membership>>,
 
@@ -37,6 +59,8 @@ pub(crate) struct Connection {
     high: Cell<usize>,
     low: Cell<usize>,
     paused: Cell<bool>,
+    /// The transport on top, which is told of what happens here. Streams have none.
+    observer: OnceCell<Weak<dyn Observer>>,
     /// A write has gone out directly in this turn: further ones are gathered.
     sent_in_turn: Cell<u64>,
     hooked: Cell<bool>,
@@ -48,6 +72,9 @@ pub(crate) struct Connection {
     reader_dropped: Cell<bool>,
     writer_dropped: Cell<bool>,
     lost: RefCell<Option<Lost>>,
+    /// The socket is closed, or will be as soon as whoever looks at it has looked.
+    finished: Cell<bool>,
+    dropped_writes: Cell<u32>,
 
     /// Whoever last waited for the socket in each direction: the reactor forgets them when the socket is closed.
     reader: RefCell<Option<Waker>>,
@@ -58,15 +85,28 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(source: Source<OwnedFd>, peer: Option<SocketAddr>) -> Rc<Connection> {
+        Connection::over(Wire::socket(source), peer, false)
+    }
+
+    /// One direction only; whoever calls this says at once that the other end was dropped.
+    pub(crate) fn one_way(wire: Wire) -> Rc<Connection> {
+        Connection::over(wire, None, true)
+    }
+
+    fn over(wire: Wire, peer: Option<SocketAddr>, one_way: bool) -> Rc<Connection> {
         Rc::new_cyclic(|me| Connection {
             me: me.clone(),
-            source: RefCell::new(Some(source)),
+            source: RefCell::new(Some(wire)),
             peer,
+            one_way,
+            #[cfg(feature = "tls")]
+            tls: OnceCell::new(),
             membership: RefCell::new(None),
             unsent: RefCell::default(),
             high: Cell::new(HIGH_WATER),
             low: Cell::new(HIGH_WATER / 4),
             paused: Cell::new(false),
+            observer: OnceCell::new(),
             sent_in_turn: Cell::new(u64::MAX),
             hooked: Cell::new(false),
             flushing: Cell::new(false),
@@ -76,6 +116,8 @@ impl Connection {
             reader_dropped: Cell::new(false),
             writer_dropped: Cell::new(false),
             lost: RefCell::new(None),
+            finished: Cell::new(false),
+            dropped_writes: Cell::new(0),
             reader: RefCell::new(None),
             writer: RefCell::new(None),
             changes: Changes::default(),
@@ -87,12 +129,14 @@ impl Connection {
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.peer.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.peer.ok_or_else(|| no_ip_address("the peer"))
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match &*self.source.borrow() {
-            Some(source) => Ok(rustix::net::getsockname(source)?.try_into()?),
+            Some(source) => rustix::net::getsockname(source)?
+                .try_into()
+                .map_err(|_| no_ip_address("this side")),
             None => Err(io::Error::new(
                 io::ErrorKind::NotConnected,
                 "the connection is closed",
@@ -101,14 +145,75 @@ impl Connection {
     }
 }
 
+/// What it consists of.
+impl Connection {
+    #[cfg(feature = "tls")]
+    pub(crate) fn me(&self) -> Option<Rc<Connection>> {
+        self.me.upgrade()
+    }
+
+    /// The TLS on this connection.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(&self) -> Option<&Layer> {
+        self.tls.get().map(|layer| &**layer)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    pub(crate) fn tls(&self) -> Option<&Layer> {
+        None
+    }
+
+    /// Puts TLS on the connection.
+    #[cfg(feature = "tls")]
+    pub(crate) fn install(&self, layer: Layer) -> io::Result<&Layer> {
+        self.check()?;
+        if self.closing.get() {
+            return Err(self.why_closed());
+        }
+        let why_not = if self.one_way {
+            "TLS needs both directions, and this is a pipe"
+        } else if self.end_wanted.get() {
+            "TLS needs both directions, and the end of this stream has been said"
+        } else if self.tls.set(Box::new(layer)).is_err() {
+            "TLS has been started on this connection already"
+        } else {
+            return Ok(self.tls().expect("it has just been set"));
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidInput, why_not))
+    }
+
+    /// The descriptor, to look at; `None` when it is closed.
+    pub(crate) fn socket(&self) -> Option<SocketRef<'_>> {
+        if self.finished.get() {
+            return None;
+        }
+        Ref::filter_map(self.source.borrow(), Option::as_ref)
+            .ok()
+            .map(|wire| SocketRef::new(self, wire))
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn unsent_mut(&self) -> RefMut<'_, WriteBuffer> {
+        self.unsent.borrow_mut()
+    }
+}
+
 /// Reading.
 impl Connection {
     /// Pending, and the task waits, if the kernel's last word was that nothing has come; for a caller that would prepare
     /// memory for nothing.
     pub(crate) fn poll_worth_receiving(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.closing.get() || self.tls().is_some_and(Layer::has_more) {
+            return Poll::Ready(());
+        }
+        self.poll_wire_worth_receiving(cx)
+    }
+
+    /// The same below TLS.
+    pub(crate) fn poll_wire_worth_receiving(&self, cx: &mut Context<'_>) -> Poll<()> {
         let polled = match &*self.source.borrow() {
-            Some(source) if !self.closing.get() => source.poll_worth_trying(cx, Interest::Readable),
-            _ => return Poll::Ready(()),
+            Some(source) => source.poll_worth_trying(cx, Interest::Readable),
+            None => return Poll::Ready(()),
         };
         match polled {
             Poll::Pending => {
@@ -126,12 +231,24 @@ impl Connection {
         cx: &mut Context<'_>,
         room: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = {
-            let source = self.source.borrow();
-            match &*source {
-                Some(source) if !self.closing.get() => source.poll_recv(cx, room),
-                _ => return Poll::Ready(Ok(0)),
-            }
+        if self.closing.get() {
+            return Poll::Ready(Ok(0));
+        }
+        match self.tls() {
+            None => self.poll_wire(cx, room),
+            Some(tls) => self.poll_open(tls, cx, room),
+        }
+    }
+
+    /// The same below TLS, and also while the connection closes.
+    pub(crate) fn poll_wire(
+        &self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = match &*self.source.borrow() {
+            Some(source) => source.poll_recv(cx, room),
+            None => return Poll::Ready(Ok(0)),
         };
         match &polled {
             Poll::Pending => remember(&self.reader, cx),
@@ -153,8 +270,11 @@ impl Connection {
 impl Connection {
     /// Sends what can be sent at once, if nothing has been sent in this turn, and keeps the rest.
     pub(crate) fn write(&self, data: &[u8]) {
-        if data.is_empty() || !self.is_writable() {
-            return; // S204
+        if data.is_empty() || !self.may_write() {
+            return;
+        }
+        if let Some(tls) = self.tls() {
+            return self.seal(tls, &[IoSlice::new(data)]);
         }
         let mut rest = data;
         if self.may_send_at_once() {
@@ -167,8 +287,11 @@ impl Connection {
     }
 
     pub(crate) fn write_vectored(&self, slices: &[IoSlice<'_>]) {
-        if !self.is_writable() {
+        if slices.is_empty() || !self.may_write() {
             return;
+        }
+        if let Some(tls) = self.tls() {
+            return self.seal(tls, slices);
         }
         let mut sent = 0;
         if self.may_send_at_once() && slices.iter().any(|slice| !slice.is_empty()) {
@@ -188,16 +311,42 @@ impl Connection {
         !self.closing.get() && self.lost.borrow().is_none()
     }
 
-    fn may_send_at_once(&self) -> bool {
+    /// Whether a write makes sense; counts those that do not (S204).
+    fn may_write(&self) -> bool {
+        self.is_writable() || {
+            self.count_dropped_write();
+            false
+        }
+    }
+
+    #[cold]
+    fn count_dropped_write(&self) {
+        let dropped = self.dropped_writes.get().saturating_add(1);
+        self.dropped_writes.set(dropped);
+        if dropped >= DROPPED_WRITES_BEFORE_WARNING {
+            let peer = match self.peer {
+                Some(address) => format!(" to {address}"),
+                None => String::new(),
+            };
+            let text = format!(
+                "the connection{peer} is closed or lost, and write no. {dropped} since then was dropped: await `drain` \
+                 between writes, and stop when it fails"
+            );
+            asyncio_executor::report(match &*self.lost.borrow() {
+                Some(lost) => ExceptionContext::error(text, &lost.to_error()),
+                None => ExceptionContext::new(text),
+            });
+        }
+    }
+
+    pub(crate) fn may_send_at_once(&self) -> bool {
         self.sent_in_turn.get() != asyncio_executor::turn_number()
             && self.unsent.borrow().is_empty()
+            && !self.flushing.get()
     }
 
     /// The first sending of a turn; `None` when the connection is lost.
-    fn send_first(
-        &self,
-        send: impl FnOnce(&Source<OwnedFd>) -> io::Result<usize>,
-    ) -> Option<usize> {
+    fn send_first(&self, send: impl FnOnce(&Wire) -> io::Result<usize>) -> Option<usize> {
         let result = send(self.source.borrow().as_ref()?);
         let sent = self.sent(result)?;
         self.sent_in_turn.set(asyncio_executor::turn_number());
@@ -221,13 +370,17 @@ impl Connection {
         if rest.is_empty() {
             return;
         }
-        let mut unsent = self.unsent.borrow_mut();
-        unsent.push(rest);
-        self.paused
-            .set(self.paused.get() || unsent.len() > self.high.get());
-        drop(unsent);
-        if !self.flushing.get() {
+        self.unsent.borrow_mut().push(rest);
+        self.grown();
+    }
+
+    /// More is unsent than before, perhaps: somebody must send it, and writers may have to wait.
+    pub(crate) fn grown(&self) {
+        if !self.flushing.get() && !self.unsent.borrow().is_empty() {
             self.hook();
+        }
+        if self.unsent() > self.high.get() && !self.paused.replace(true) {
+            self.tell(|observer| observer.writing_paused());
         }
     }
 
@@ -258,6 +411,13 @@ impl Connection {
         }
     }
 
+    /// The first sending of a turn, of what lies in the buffer.
+    #[cfg(feature = "tls")]
+    pub(crate) fn flush_first(&self) {
+        self.sent_in_turn.set(asyncio_executor::turn_number());
+        self.flush_now();
+    }
+
     fn note_sent(&self, n: usize) {
         let mut unsent = self.unsent.borrow_mut();
         unsent.sent(n);
@@ -273,15 +433,20 @@ impl Connection {
         if resumed || left == 0 {
             self.changes.announce();
         }
+        if resumed {
+            self.tell(|observer| observer.writing_resumed());
+        }
     }
 
     /// Nothing is left to send: now the end may be said, and the socket closed.
     fn all_sent(&self) {
         if self.closing.get() {
-            self.finish();
-        } else if self.end_wanted.get() && !self.end_sent.replace(true) {
+            if !self.tls().is_some_and(Layer::is_parting) {
+                self.finish();
+            }
+        } else if self.end_wanted.get() && self.tls().is_none() && !self.end_sent.replace(true) {
             let result = match &*self.source.borrow() {
-                Some(source) => source.shutdown(Shutdown::Write),
+                Some(source) => source.shutdown_write(),
                 None => Ok(()),
             };
             if let Err(error) = result {
@@ -296,7 +461,10 @@ impl Connection {
             // Nobody will ever run it.
             return self.give_up("unsent data: no event loop runs on this thread any more");
         }
-        self.flushing.set(true);
+        // Whoever was told that writing resumes may have started it.
+        if self.flushing.replace(true) {
+            return;
+        }
         let flusher = Flusher { connection: me };
         asyncio_executor::spawn(async move {
             std::future::poll_fn(|cx| flusher.connection.poll_flush(cx)).await;
@@ -345,7 +513,7 @@ impl Connection {
         let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else {
             return Poll::Ready(Ok(0));
         };
-        if self.may_send_at_once() {
+        if self.tls().is_none() && self.may_send_at_once() {
             let polled = match &*self.source.borrow() {
                 Some(source) if slices.len() == 1 => source.poll_send(cx, first),
                 Some(source) => source.poll_send_vectored(cx, slices),
@@ -366,18 +534,31 @@ impl Connection {
                 }
             }
         }
-        std::task::ready!(self.changes.poll_until(place, cx, || self.may_write_on()))?;
-        let mut kept = 0;
-        for slice in slices {
-            let room = (self.high.get() + 1).saturating_sub(self.unsent.borrow().len());
-            let part = slice.len().min(room);
-            self.keep(&slice[..part]);
-            kept += part;
-            if part < slice.len() {
-                break;
+        std::task::ready!(self.changes.poll_until(place, cx, || {
+            match self.tls().is_some_and(Layer::is_handshaking) {
+                true => self.check().err().map(Err),
+                false => self.may_write_on(),
             }
+        }))?;
+        let room = (self.high.get() + 1).saturating_sub(self.unsent());
+        Poll::Ready(Ok(self.keep_some(slices, room)))
+    }
+
+    /// Keeps up to `room` bytes, encrypted where there is TLS; says how many.
+    fn keep_some(&self, slices: &[IoSlice<'_>], room: usize) -> usize {
+        let mut parts = [IoSlice::new(&[]); 16];
+        let (mut count, mut kept) = (0, 0);
+        let slices = slices.iter().filter(|slice| !slice.is_empty());
+        for (part, slice) in parts.iter_mut().zip(slices) {
+            let n = slice.len().min(room - kept);
+            *part = IoSlice::new(&slice[..n]);
+            (count, kept) = (count + 1, kept + n);
         }
-        Poll::Ready(Ok(kept))
+        match self.tls() {
+            Some(tls) => self.seal(tls, &parts[..count]),
+            None => parts[..count].iter().for_each(|part| self.keep(part)),
+        }
+        kept
     }
 
     /// For a caller that waits until everything is sent.
@@ -388,7 +569,7 @@ impl Connection {
     ) -> Poll<io::Result<()>> {
         self.flush_now();
         self.changes.poll_until(place, cx, || match self.check() {
-            Ok(()) if !self.unsent.borrow().is_empty() => None,
+            Ok(()) if self.unsent() > 0 => None,
             result => Some(result),
         })
     }
@@ -403,8 +584,14 @@ impl Connection {
 
     /// Says the end of the stream once everything is sent.
     pub(crate) fn write_eof(&self) {
+        if self.one_way {
+            return self.close();
+        }
         if self.end_wanted.replace(true) || !self.is_writable() {
             return;
+        }
+        if let Some(tls) = self.tls() {
+            return self.end_sealed(tls);
         }
         self.flush_now();
         if self.unsent.borrow().is_empty() {
@@ -412,22 +599,45 @@ impl Connection {
         }
     }
 
+    pub(crate) fn can_end_one_direction(&self) -> bool {
+        !self.one_way && self.tls().is_none()
+    }
+
+    /// Whether nobody has said yet that this should end, and nothing has ended it.
+    pub(crate) fn is_unclosed(&self) -> bool {
+        self.is_writable() && !self.end_wanted.get()
+    }
+
     pub(crate) fn end_wanted(&self) -> bool {
         self.end_wanted.get()
     }
 
+    /// How much is unsent, or waits until it can be encrypted.
     pub(crate) fn unsent(&self) -> usize {
-        self.unsent.borrow().len()
+        self.unsent.borrow().len() + self.tls().map_or(0, Layer::backlog)
     }
 
     pub(crate) fn set_limits(&self, high: usize, low: usize) {
         self.high.set(high);
         self.low.set(low);
+        self.look_at_marks();
+    }
+
+    /// The marks: high, low.
+    pub(crate) fn limits(&self) -> (usize, usize) {
+        (self.high.get(), self.low.get())
+    }
+
+    /// Whether writers should wait may have changed.
+    pub(crate) fn look_at_marks(&self) {
         let unsent = self.unsent();
-        if unsent > high {
-            self.paused.set(true);
-        } else if unsent <= low && self.paused.replace(false) {
+        if unsent > self.high.get() {
+            if !self.paused.replace(true) {
+                self.tell(|observer| observer.writing_paused());
+            }
+        } else if unsent <= self.low.get() && self.paused.replace(false) {
             self.changes.announce();
+            self.tell(|observer| observer.writing_resumed());
         }
     }
 
@@ -435,7 +645,7 @@ impl Connection {
         self.writer_dropped.set(true);
         if self.reader_dropped.get() {
             self.close();
-        } else {
+        } else if !self.one_way {
             // Usually the reader is dropped next, and one system call does for both: wait for it until the turn ends.
             self.hook();
         }
@@ -449,14 +659,29 @@ impl Connection {
         if self.closing.get() {
             return;
         }
+        let answered = match self.tls() {
+            Some(tls) if self.is_writable() => self.say_goodbye(tls),
+            _ => false,
+        };
         self.flush_now();
         if self.closing.replace(true) {
             return;
         }
-        if self.unsent.borrow().is_empty() {
+        match self.tls() {
+            Some(tls) if answered && self.lost.borrow().is_none() => {
+                wake(&self.reader);
+                self.await_goodbye(tls);
+            }
+            _ if self.unsent.borrow().is_empty() => self.finish(),
+            _ => wake(&self.reader),
+        }
+    }
+
+    /// After waiting for the other side's goodbye.
+    #[cfg(feature = "tls")]
+    pub(crate) fn finish_if_all_sent(&self) {
+        if self.closing.get() && self.unsent.borrow().is_empty() {
             self.finish();
-        } else {
-            wake(&self.reader);
         }
     }
 
@@ -471,7 +696,7 @@ impl Connection {
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        self.source.borrow().is_none()
+        self.finished.get()
     }
 
     /// What an operation that needs the connection fails with (S213).
@@ -490,7 +715,7 @@ impl Connection {
         self.lost.borrow().as_ref().map(Lost::to_error)
     }
 
-    fn why_closed(&self) -> io::Error {
+    pub(crate) fn why_closed(&self) -> io::Error {
         io::Error::new(
             io::ErrorKind::ConnectionReset,
             "connection lost: it was closed on this side",
@@ -498,7 +723,7 @@ impl Connection {
     }
 
     /// Nothing can be sent any more. What was received may still be read.
-    fn lose(&self, lost: Lost) {
+    pub(crate) fn lose(&self, lost: Lost) {
         self.lost.borrow_mut().get_or_insert(lost);
         self.unsent.borrow_mut().clear();
         self.paused.set(false);
@@ -507,6 +732,7 @@ impl Connection {
             self.finish();
         }
         self.changes.announce();
+        self.tell(|observer| observer.ended());
     }
 
     fn give_up(&self, why: &str) {
@@ -517,18 +743,25 @@ impl Connection {
     fn finish(&self) {
         self.unsent.borrow_mut().clear();
         self.paused.set(false);
-        // Where the socket is in use further up the stack (a waker that closes while it is cloned), it is closed on drop.
+        self.finished.set(true);
+        self.close_socket();
+        wake(&self.reader);
+        wake(&self.writer);
+        self.changes.announce();
+        let membership = self.membership.take();
+        drop(membership);
+        self.tell(|observer| observer.ended());
+    }
+
+    /// Where the socket is in use further up the stack (somebody looks at it; a waker closes while it is cloned), it is
+    /// closed by who looks, or on drop.
+    pub(crate) fn close_socket(&self) {
         let source = self
             .source
             .try_borrow_mut()
             .ok()
             .and_then(|mut source| source.take());
         drop(source);
-        wake(&self.reader);
-        wake(&self.writer);
-        self.changes.announce();
-        let membership = self.membership.take();
-        drop(membership);
     }
 }
 
@@ -537,7 +770,7 @@ impl TurnEnd for Connection {
     fn turn_ended(&self) {
         self.hooked.set(false);
         self.flush_now();
-        if self.writer_dropped.get() && !self.reader_dropped.get() {
+        if self.writer_dropped.get() && !self.reader_dropped.get() && !self.one_way {
             self.write_eof();
         }
     }
@@ -560,10 +793,19 @@ impl Drop for Flusher {
 }
 
 /// The error of a write after the end.
-fn after_end() -> io::Error {
+pub(crate) fn after_end() -> io::Error {
     io::Error::new(
         io::ErrorKind::BrokenPipe,
         "cannot write after `write_eof`: the end of the stream has been said",
+    )
+}
+
+fn no_ip_address(who: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotConnected,
+        format!(
+            "{who} has no IP address, as this is no TCP connection; `StreamWriter::socket` tells of Unix sockets"
+        ),
     )
 }
 

@@ -2,218 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::rc::{Rc, Weak};
 
 use asyncio_executor::Task;
 use asyncio_reactor::Source;
 use slab::Slab;
 
-use crate::accept::{self, Outcome};
 use crate::changes::Changes;
 use crate::connection::Connection;
-use crate::resolve::resolve;
+use crate::server_options::cannot_listen;
 use crate::socket;
-use crate::stream_reader::{DEFAULT_LIMIT, StreamReader};
-use crate::stream_writer::StreamWriter;
-
-/// Listens on a TCP port and runs `callback` as a task of its own for each client; asyncio: `start_server`.
-///
-/// - `host` is an address, a name (every address of it gets a socket) or `""` for all interfaces, IPv4 and IPv6. Port 0 means
-///   any free one, for each socket another; [`Server::local_addrs`] tells (S218).
-/// - The callback's future returns `()` or a `Result`. An `Err` or a panic goes to the loop's exception handler and
-///   closes the connection; cancelling the task only closes it (S215). Usually the future owns both ends, so that they close when it ends.
-/// - [`ServerOptions`] has the rest.
-///
-/// It listens when this returns.
-///
-/// # Cancel safety
-/// Dropping the future before it is ready leaves nothing behind.
-///
-/// # Errors
-/// `AddrInUse` and the like, naming the address and what to do; `NotFound` for a name that does not resolve.
-///
-/// # Panics
-/// Outside a running loop.
-///
-/// ```
-/// use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
-///
-/// async fn echo(mut reader: StreamReader, writer: StreamWriter) -> std::io::Result<()> {
-///     loop {
-///         let data = reader.read(65536).await?;
-///         if data.is_empty() {
-///             return Ok(());
-///         }
-///         writer.write(&data);
-///         writer.drain().await?;
-///     }
-/// }
-///
-/// asyncio_runtime::run(async {
-///     let server = start_server(echo, "127.0.0.1", 0).await?;
-///     let (mut reader, writer) = open_connection("127.0.0.1", server.local_addrs()[0].port()).await?;
-///     writer.write(b"hello");
-///     assert_eq!(reader.readexactly(5).await?, "hello");
-///     std::io::Result::Ok(())
-/// })?;
-/// # std::io::Result::Ok(())
-/// ```
-pub async fn start_server<C, F>(callback: C, host: &str, port: u16) -> io::Result<Server>
-where
-    C: FnMut(StreamReader, StreamWriter) -> F + 'static,
-    F: Future + 'static,
-    F::Output: Outcome,
-{
-    ServerOptions::new().start(callback, host, port).await
-}
-
-/// How to listen: the keyword arguments of asyncio's `start_server`.
-///
-/// ```
-/// use asyncio_net::ServerOptions;
-///
-/// asyncio_runtime::run(async {
-///     let server = ServerOptions::new()
-///         .backlog(1024)
-///         .limit(8 * 1024)
-///         .start(|_reader, writer| async move { writer.write(b"good bye\n") }, "127.0.0.1", 0)
-///         .await?;
-///     assert!(server.is_serving());
-///     std::io::Result::Ok(())
-/// })?;
-/// # std::io::Result::Ok(())
-/// ```
-#[derive(Clone, Debug)]
-#[must_use = "options do nothing until `start` is called"]
-pub struct ServerOptions {
-    backlog: u32,
-    limit: usize,
-    reuse_port: bool,
-    nodelay: bool,
-}
-
-impl ServerOptions {
-    /// The options of [`start_server`].
-    pub fn new() -> ServerOptions {
-        ServerOptions {
-            backlog: 100,
-            limit: DEFAULT_LIMIT,
-            reuse_port: false,
-            nodelay: true,
-        }
-    }
-
-    /// How many clients may wait in the kernel to be accepted; 100 at first.
-    pub fn backlog(mut self, backlog: u32) -> ServerOptions {
-        self.backlog = backlog;
-        self
-    }
-
-    /// The most bytes [`StreamReader::readuntil`] accepts before the separator; 64 KiB at first.
-    ///
-    /// # Panics
-    /// For 0.
-    #[track_caller]
-    pub fn limit(mut self, limit: usize) -> ServerOptions {
-        assert!(limit > 0, "the limit of a stream must be at least 1");
-        self.limit = limit;
-        self
-    }
-
-    /// Whether other sockets may listen on the same port (`SO_REUSEPORT`), and the kernel spreads the clients: for one
-    /// loop per core. Not unless told.
-    pub fn reuse_port(mut self, reuse_port: bool) -> ServerOptions {
-        self.reuse_port = reuse_port;
-        self
-    }
-
-    /// Whether small writes leave at once (`TCP_NODELAY`); they do unless told otherwise.
-    pub fn nodelay(mut self, nodelay: bool) -> ServerOptions {
-        self.nodelay = nodelay;
-        self
-    }
-
-    /// Listens, see [`start_server`].
-    ///
-    /// # Cancel safety
-    /// As [`start_server`].
-    ///
-    /// # Errors
-    /// As [`start_server`].
-    ///
-    /// # Panics
-    /// As [`start_server`].
-    pub async fn start<C, F>(&self, callback: C, host: &str, port: u16) -> io::Result<Server>
-    where
-        C: FnMut(StreamReader, StreamWriter) -> F + 'static,
-        F: Future + 'static,
-        F::Output: Outcome,
-    {
-        let addresses = if host.is_empty() {
-            vec![
-                (Ipv4Addr::UNSPECIFIED, port).into(),
-                (Ipv6Addr::UNSPECIFIED, port).into(),
-            ]
-        } else {
-            resolve(host, port).await?
-        };
-        let mut listeners = Vec::new();
-        let mut refused = None;
-        for address in &addresses {
-            match socket::listener(address, self.backlog, self.reuse_port, self.nodelay) {
-                Ok(listener) => listeners.push(Rc::new(Listener::new(listener)?)),
-                // The system has no such protocol or interface. That is an error only if it has none of them.
-                Err(error) if addresses.len() > 1 && is_unavailable(&error) => {
-                    refused = Some((address, error))
-                }
-                Err(error) => return Err(cannot_listen(address, &error)),
-            }
-        }
-        if let (true, Some((address, error))) = (listeners.is_empty(), &refused) {
-            return Err(cannot_listen(address, error));
-        }
-        let server = Server {
-            shared: Shared::new(listeners),
-        };
-        accept::start(&server.shared, callback, self.limit);
-        // S218.
-        asyncio_executor::yield_now().await;
-        Ok(server)
-    }
-}
-
-impl Default for ServerOptions {
-    fn default() -> ServerOptions {
-        ServerOptions::new()
-    }
-}
-
-fn is_unavailable(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
-}
-
-fn cannot_listen(address: &SocketAddr, error: &io::Error) -> io::Error {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program, or another server of this one, listens there: stop it, or choose another port (0 means any free one)"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need privileges: choose another port"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "; this machine has no such address: use \"\" for all interfaces"
-        }
-        _ => "",
-    };
-    io::Error::new(
-        error.kind(),
-        format!("cannot listen on {address}: {error}{advice}"),
-    )
-}
+use crate::unix::{self, SocketFile, UnixName};
 
 /// A server; asyncio: `Server`.
 ///
@@ -227,19 +30,76 @@ pub struct Server {
 }
 
 impl Server {
-    /// The addresses it listens on, none when it is closed; asyncio: `sockets`.
+    pub(crate) fn new(shared: Rc<Shared>) -> Server {
+        Server { shared }
+    }
+
+    /// The IP addresses it listens on, none when it is closed.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.shared
-            .listeners
-            .borrow()
-            .iter()
-            .map(|listener| listener.address)
+        let listeners = self.shared.listeners.borrow();
+        let addresses = listeners.iter().map(|listener| &listener.address);
+        addresses
+            .filter_map(|address| match address {
+                ListenerAddress::Ip(address) => Some(*address),
+                ListenerAddress::Unix(_) => None,
+            })
             .collect()
     }
 
-    /// Whether it accepts connections.
+    /// Its listening sockets, to look at; none when it is closed. asyncio: `sockets`.
+    ///
+    /// ```
+    /// # asyncio_runtime::run(async {
+    /// let callback = |_reader, writer: asyncio_net::StreamWriter| async move { writer.write("hello") };
+    /// let server = asyncio_net::start_server(callback, "127.0.0.1", 0).await?;
+    /// for socket in server.sockets() {
+    ///     println!("{socket:?}");
+    /// }
+    /// # assert!(server.sockets()[0].local_addr().unwrap().ip().is_loopback());
+    /// # std::io::Result::Ok(()) })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn sockets(&self) -> Vec<ServerSocket> {
+        let listeners = self.shared.listeners.borrow();
+        listeners.iter().cloned().map(ServerSocket).collect()
+    }
+
+    /// Whether it accepts connections: it has been started, and is not closed.
     pub fn is_serving(&self) -> bool {
-        !self.shared.closed.get()
+        self.shared.started.get() && !self.shared.closed.get()
+    }
+
+    /// Begins to accept connections, where [`ServerOptions::start_serving`](crate::ServerOptions::start_serving) was told not to;
+    /// nothing, if it does already.
+    ///
+    /// # Cancel safety
+    /// It has happened by the first poll; the rest gives other tasks a turn.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the server is closed; what the system says to listening, and then the server is closed.
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    ///
+    /// ```
+    /// use asyncio_net::{ServerOptions, open_connection};
+    ///
+    /// asyncio_runtime::run(async {
+    ///     let options = ServerOptions::new().start_serving(false);
+    ///     let server = options.start(|_reader, _writer| async {}, "127.0.0.1", 0).await?;
+    ///     let port = server.local_addrs()[0].port();
+    ///     assert!(!server.is_serving() && open_connection("127.0.0.1", port).await.is_err());
+    ///     server.start_serving().await?;
+    ///     assert!(server.is_serving() && open_connection("127.0.0.1", port).await.is_ok());
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub async fn start_serving(&self) -> io::Result<()> {
+        self.shared.start()?;
+        // S218.
+        asyncio_executor::yield_now().await;
+        Ok(())
     }
 
     /// How many connections are open.
@@ -254,14 +114,14 @@ impl Server {
         self.shared.close();
     }
 
-    /// Closes every connection as [`StreamWriter::close`] does: what was written is sent (S221). Listening goes on.
+    /// Closes every connection as [`StreamWriter::close`](crate::StreamWriter::close) does: what was written is sent (S221). Listening goes on.
     ///
     /// The tasks of the clients are not cancelled; they read the end of the stream.
     pub fn close_clients(&self) {
         self.shared.each_client(|connection| connection.close());
     }
 
-    /// Closes every connection as [`StreamWriter::abort`] does (S221). Listening goes on.
+    /// Closes every connection as [`StreamWriter::abort`](crate::StreamWriter::abort) does (S221). Listening goes on.
     pub fn abort_clients(&self) {
         self.shared.each_client(|connection| connection.abort());
     }
@@ -315,13 +175,14 @@ impl Server {
     /// # std::io::Result::Ok(())
     /// ```
     pub async fn serve_forever(&self) -> io::Result<()> {
-        let misuse = |text| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        if self.shared.closed.get() {
-            return misuse("`serve_forever` on a server that is closed: start another one");
+        if self.shared.serving_forever.get() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "`serve_forever` is being awaited already: once is enough",
+            ));
         }
-        if self.shared.serving_forever.replace(true) {
-            return misuse("`serve_forever` is being awaited already: once is enough");
-        }
+        self.shared.start()?;
+        self.shared.serving_forever.set(true);
         let closing = CloseOnDrop(&self.shared);
         let closed = self
             .shared
@@ -335,6 +196,38 @@ impl Server {
         drop(closing);
         Ok(())
     }
+
+    /// Runs `body`, then closes the server and waits until its last connection is gone, whichever way the body ended;
+    /// asyncio: `async with server` (S222).
+    ///
+    /// As [`wait_closed`](Server::wait_closed) it waits for ever if a client stays.
+    ///
+    /// # Cancel safety
+    /// A request goes to the body, then the server is closed and waited for. Dropping the future closes the server, and waits for nothing.
+    ///
+    /// ```
+    /// use asyncio_net::{open_connection, start_server};
+    ///
+    /// asyncio_runtime::run(async {
+    ///     let server = start_server(|_reader, writer| async move { writer.write("hello") }, "127.0.0.1", 0).await?;
+    ///     let greeting = server
+    ///         .scope(async |server| {
+    ///             let (mut reader, _writer) = open_connection("127.0.0.1", server.local_addrs()[0].port()).await?;
+    ///             Ok::<_, std::io::Error>(reader.read_to_end().await?)
+    ///         })
+    ///         .await?;
+    ///     assert_eq!(greeting, "hello");
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub async fn scope<R>(self, body: impl AsyncFnOnce(&Server) -> R) -> R {
+        asyncio_executor::finally(body(&self), async {
+            self.close();
+            self.wait_closed().await;
+        })
+        .await
+    }
 }
 
 impl Drop for Server {
@@ -346,9 +239,53 @@ impl Drop for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("local_addrs", &self.local_addrs())
+            .field("sockets", &self.sockets())
+            .field("is_serving", &self.is_serving())
             .field("connections", &self.connections())
             .finish_non_exhaustive()
+    }
+}
+
+/// A listening socket of a [`Server`], to look at; asyncio: `TransportSocket`.
+#[derive(Clone)]
+pub struct ServerSocket(Rc<Listener>);
+
+impl ServerSocket {
+    /// The IP address it listens on; `None` for a Unix socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.0.address {
+            ListenerAddress::Ip(address) => Some(*address),
+            ListenerAddress::Unix(_) => None,
+        }
+    }
+
+    /// The path it listens on, or the abstract name behind a NUL byte; `None` for an IP socket.
+    pub fn unix_path(&self) -> Option<&Path> {
+        match &self.0.address {
+            ListenerAddress::Ip(_) => None,
+            ListenerAddress::Unix(name) => Some(name.path()),
+        }
+    }
+
+    /// A second descriptor for the same socket, to get or set options of it, or to hand to another process. It listens as long as
+    /// one of the two is open.
+    ///
+    /// # Errors
+    /// `NotConnected` when the server is closed; out of descriptors.
+    pub fn try_clone(&self) -> io::Result<OwnedFd> {
+        match &*self.0.source.borrow() {
+            Some(source) => source.get_ref().try_clone(),
+            None => Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "the server is closed, and so is its socket",
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for ServerSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerSocket({})", self.0.address)
     }
 }
 
@@ -368,24 +305,60 @@ pub(crate) struct Shared {
     pub(crate) tasks: RefCell<Vec<Task<()>>>,
     /// How many of them have not ended.
     pub(crate) accepting: Cell<usize>,
+    backlog: u32,
+    /// Starts them; until then it holds the callback.
+    starter: RefCell<Option<Starter>>,
+    started: Cell<bool>,
     clients: RefCell<Slab<Weak<Connection>>>,
+    /// How many clients have not ended their TLS handshake.
+    pub(crate) handshakes: Cell<usize>,
     closed: Cell<bool>,
     serving_forever: Cell<bool>,
-    /// Told when a connection is gone, and when the server or an accepting task has ended.
+    /// Told when a connection is gone, when a handshake has ended, and when the server or an accepting task has.
     pub(crate) changes: Changes,
 }
 
+type Starter = Box<dyn FnOnce(&Rc<Shared>)>;
+
 impl Shared {
-    fn new(listeners: Vec<Rc<Listener>>) -> Rc<Shared> {
+    pub(crate) fn new(listeners: Vec<Rc<Listener>>, backlog: u32, starter: Starter) -> Rc<Shared> {
         Rc::new(Shared {
             listeners: RefCell::new(listeners),
             tasks: RefCell::default(),
             accepting: Cell::new(0),
+            backlog,
+            starter: RefCell::new(Some(starter)),
+            started: Cell::new(false),
             clients: RefCell::default(),
+            handshakes: Cell::new(0),
             closed: Cell::new(false),
             serving_forever: Cell::new(false),
             changes: Changes::default(),
         })
+    }
+
+    /// Listens and accepts, if it does not yet.
+    fn start(self: &Rc<Self>) -> io::Result<()> {
+        if self.closed.get() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the server is closed and cannot serve again: start another one",
+            ));
+        }
+        let starter = self.starter.take();
+        let Some(start) = starter else { return Ok(()) };
+        let listening = self
+            .listeners
+            .borrow()
+            .iter()
+            .try_for_each(|listener| listener.listen(self.backlog));
+        if let Err(error) = listening {
+            self.close();
+            return Err(error);
+        }
+        self.started.set(true);
+        start(self);
+        Ok(())
     }
 
     pub(crate) fn close(&self) {
@@ -398,6 +371,8 @@ impl Shared {
         for task in self.tasks.take() {
             task.cancel();
         }
+        let starter = self.starter.take();
+        drop(starter);
         self.changes.announce();
     }
 
@@ -447,27 +422,71 @@ impl Shared {
 
 /// A listening socket, until it is closed.
 pub(crate) struct Listener {
-    pub(crate) source: RefCell<Option<Source<TcpListener>>>,
-    pub(crate) address: SocketAddr,
+    pub(crate) source: RefCell<Option<Source<OwnedFd>>>,
+    pub(crate) address: ListenerAddress,
+    /// The file of a Unix socket, if it is ours to remove.
+    file: RefCell<Option<SocketFile>>,
 }
 
 impl Listener {
-    fn new(listener: TcpListener) -> io::Result<Listener> {
-        let address = listener.local_addr()?;
-        Ok(Listener {
-            source: RefCell::new(Some(Source::assume_nonblocking(listener))),
+    pub(crate) fn new(
+        source: Source<OwnedFd>,
+        address: ListenerAddress,
+        file: Option<SocketFile>,
+    ) -> Rc<Listener> {
+        Rc::new(Listener {
+            source: RefCell::new(Some(source)),
             address,
+            file: RefCell::new(file),
+        })
+    }
+
+    fn listen(&self, backlog: u32) -> io::Result<()> {
+        match &*self.source.borrow() {
+            Some(source) => socket::listen(source.get_ref().as_fd(), backlog),
+            None => Ok(()),
+        }
+        .map_err(|error| match &self.address {
+            ListenerAddress::Ip(address) => cannot_listen(address, &error),
+            ListenerAddress::Unix(name) => unix::cannot_listen(name, &error),
         })
     }
 
     fn close(&self) {
+        // First the file: see `SocketFile`.
+        let file = self.file.take();
+        drop(file);
         // As with a connection: where it is in use further up the stack it is closed on drop.
         let source = self
             .source
             .try_borrow_mut()
             .ok()
             .and_then(|mut source| source.take());
-        drop(source);
+        // Not only dropped: there may be other descriptors for this socket, on which others listen, and the reactor would go on
+        // seeing their clients.
+        drop(source.map(Source::into_inner));
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What a socket listens on.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum ListenerAddress {
+    Ip(SocketAddr),
+    Unix(UnixName),
+}
+
+impl fmt::Display for ListenerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenerAddress::Ip(address) => address.fmt(f),
+            ListenerAddress::Unix(name) => name.fmt(f),
+        }
     }
 }
 

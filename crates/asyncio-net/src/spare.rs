@@ -40,7 +40,7 @@ pub(crate) fn take(large: bool) -> BytesMut {
     }
 }
 
-/// Takes a buffer back if nobody shares its memory and it has not outgrown its size; forgets it otherwise.
+/// Takes a buffer back if nobody shares its memory; forgets it otherwise. Whoever let it outgrow its size keeps it from here.
 pub(crate) fn give(mut buffer: BytesMut, large: bool) {
     let size = if large { LARGE } else { SMALL };
     if buffer.len() > size {

@@ -13,6 +13,8 @@ use futures_io::{AsyncBufRead, AsyncRead};
 use crate::buffer::{ReadBuffer, Search};
 use crate::connection::{CALLS_IN_A_ROW, Connection};
 use crate::error::{IncompleteReadError, LimitOverrunError, Lost, StreamError};
+use crate::feed::{Feed, StreamFeeder};
+use crate::lines::Lines;
 use crate::spare::SMALL;
 
 /// The most bytes before a separator, unless told otherwise (S210).
@@ -53,7 +55,7 @@ pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
 /// # std::io::Result::Ok(())
 /// ```
 pub struct StreamReader {
-    connection: Rc<Connection>,
+    origin: Origin,
     buffer: ReadBuffer,
     limit: usize,
     eof: bool,
@@ -61,6 +63,12 @@ pub struct StreamReader {
     error: Option<Lost>,
     /// How often reading succeeded without waiting.
     calls_in_a_row: u32,
+}
+
+/// Where the data come from.
+enum Origin {
+    Connection(Rc<Connection>),
+    Feed(Rc<Feed>),
 }
 
 impl StreamReader {
@@ -155,7 +163,17 @@ impl StreamReader {
     /// `LimitOverrun` when more than the limit comes before the `\n`. The line is then dropped if its `\n` had arrived, and
     /// everything buffered if not. `Io` when the connection fails.
     pub async fn readline(&mut self) -> Result<Bytes, StreamError> {
-        match self.readuntil(b"\n").await {
+        let mut scanned = 0;
+        poll_fn(|cx| self.poll_line(cx, &mut scanned)).await
+    }
+
+    /// `scanned` is 0 at first, and is what the last call has left it while this is pending.
+    pub(crate) fn poll_line(
+        &mut self,
+        cx: &mut Context<'_>,
+        scanned: &mut usize,
+    ) -> Poll<Result<Bytes, StreamError>> {
+        Poll::Ready(match ready!(self.poll_chunk(cx, &[b"\n"], scanned)) {
             Err(StreamError::Incomplete(error)) => Ok(error.partial),
             Err(StreamError::LimitOverrun(error)) => {
                 let line = if self.buffer.data().get(error.consumed) == Some(&b'\n') {
@@ -167,7 +185,24 @@ impl StreamReader {
                 Err(StreamError::LimitOverrun(error))
             }
             result => result,
-        }
+        })
+    }
+
+    /// The lines up to the end of the stream; asyncio: `async for line in reader`.
+    ///
+    /// ```
+    /// use futures_util::TryStreamExt;
+    ///
+    /// # asyncio_runtime::run(async {
+    /// # let (feeder, mut reader) = asyncio_net::StreamReader::pair(64 * 1024);
+    /// # feeder.feed_data("one\ntwo\nthree"); drop(feeder);
+    /// let lengths: Vec<usize> = reader.lines().map_ok(|line| line.len()).try_collect().await?;
+    /// assert_eq!(lengths, [4, 4, 5]);
+    /// # Ok::<(), asyncio_net::StreamError>(()) })?;
+    /// # Ok::<(), asyncio_net::StreamError>(())
+    /// ```
+    pub fn lines(&mut self) -> Lines<'_> {
+        Lines::new(self)
     }
 
     /// Reads up to and including `separator` (S208).
@@ -217,13 +252,23 @@ impl StreamReader {
     }
 
     async fn read_chunk(&mut self, separators: &[&[u8]]) -> Result<Bytes, StreamError> {
+        let mut scanned = 0;
+        poll_fn(|cx| self.poll_chunk(cx, separators, &mut scanned)).await
+    }
+
+    fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        separators: &[&[u8]],
+        scanned: &mut usize,
+    ) -> Poll<Result<Bytes, StreamError>> {
         self.check()?;
         if separators.is_empty() || separators.iter().any(|separator| separator.is_empty()) {
             let advice = "readuntil needs at least one separator, and none may be empty";
-            return Err(StreamError::Io(io::Error::new(
+            return Poll::Ready(Err(StreamError::Io(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 advice,
-            )));
+            ))));
         }
         let longest = separators
             .iter()
@@ -231,25 +276,24 @@ impl StreamReader {
             .max()
             .unwrap_or(1);
         let needed = self.limit.saturating_add(longest);
-        let mut scanned = 0;
         loop {
-            match self.buffer.search(separators, scanned, self.limit) {
-                Search::Found(end) => return Ok(self.buffer.take(end)),
+            match self.buffer.search(separators, *scanned, self.limit) {
+                Search::Found(end) => return Poll::Ready(Ok(self.buffer.take(end))),
                 Search::Overrun { consumed, found } => {
-                    return Err(StreamError::LimitOverrun(LimitOverrunError {
+                    return Poll::Ready(Err(StreamError::LimitOverrun(LimitOverrunError {
                         consumed,
                         limit: self.limit,
                         found,
-                    }));
+                    })));
                 }
-                Search::More { scanned: so_far } => scanned = so_far,
+                Search::More { scanned: so_far } => *scanned = so_far,
             }
-            if self.fill(needed).await? == 0 {
+            if ready!(self.poll_fill(cx, needed))? == 0 {
                 let partial = self.buffer.take(usize::MAX);
-                return Err(StreamError::Incomplete(IncompleteReadError {
+                return Poll::Ready(Err(StreamError::Incomplete(IncompleteReadError {
                     partial,
                     expected: None,
-                }));
+                })));
             }
         }
     }
@@ -290,10 +334,49 @@ impl StreamReader {
         self.limit
     }
 
+    /// A reader without a connection, and what feeds it: for authors of protocols, and for tests. asyncio: `StreamReader(limit)`.
+    ///
+    /// # Panics
+    /// For a limit of 0.
+    ///
+    /// [`StreamFeeder`] has an example.
+    #[track_caller]
+    pub fn pair(limit: usize) -> (StreamFeeder, StreamReader) {
+        let (feeder, feed) = StreamFeeder::new(limit);
+        (feeder, StreamReader::over(Origin::Feed(feed), limit))
+    }
+
+    /// The error that every later read will give, if there is one (S212).
+    pub fn exception(&self) -> Option<io::Error> {
+        self.check().err()
+    }
+
+    /// Makes every later read fail with this error, also if there are data (S212). The first error stays.
+    ///
+    /// ```
+    /// # use std::io;
+    /// # asyncio_runtime::run(async {
+    /// # let (feeder, mut reader) = asyncio_net::StreamReader::pair(64 * 1024);
+    /// feeder.feed_data("never seen");
+    /// reader.set_exception(&io::Error::other("the device is gone"));
+    /// assert_eq!(reader.read(1).await.unwrap_err().to_string(), "the device is gone");
+    /// assert!(reader.exception().is_some());
+    /// # });
+    /// ```
+    pub fn set_exception(&mut self, error: &io::Error) {
+        self.error.get_or_insert_with(|| Lost::new(error));
+    }
+
+    #[track_caller]
     pub(crate) fn new(connection: Rc<Connection>, limit: usize) -> StreamReader {
+        StreamReader::over(Origin::Connection(connection), limit)
+    }
+
+    #[track_caller]
+    fn over(origin: Origin, limit: usize) -> StreamReader {
         assert!(limit > 0, "the limit of a stream must be at least 1");
         StreamReader {
-            connection,
+            origin,
             buffer: ReadBuffer::default(),
             limit,
             eof: false,
@@ -302,10 +385,45 @@ impl StreamReader {
         }
     }
 
+    /// For a reader that was made of a connection.
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
+        match &self.origin {
+            Origin::Connection(connection) => connection,
+            Origin::Feed(_) => unreachable!("this reader is fed by hand"),
+        }
+    }
+
+    /// Whether there is something to read that was received already.
+    pub(crate) fn has_buffered(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn belongs_to(&self, connection: &Rc<Connection>) -> bool {
+        matches!(&self.origin, Origin::Connection(mine) if Rc::ptr_eq(mine, connection))
+    }
+
+    /// What was received and not read is the beginning of TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn start_tls(&mut self, options: &crate::tls::TlsOptions) -> io::Result<()> {
+        self.check()?;
+        if self.eof {
+            let text = "the other side has ended the connection before TLS was started";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        }
+        match &self.origin {
+            Origin::Connection(connection) => {
+                crate::tls::start_tls(connection, options, &mut self.buffer).await
+            }
+            Origin::Feed(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     fn check(&self) -> io::Result<()> {
-        match &self.error {
-            Some(error) => Err(error.to_error()),
-            None => Ok(()),
+        match (&self.error, &self.origin) {
+            (Some(error), _) => Err(error.to_error()),
+            (None, Origin::Connection(_)) => Ok(()),
+            (None, Origin::Feed(feed)) => feed.check(),
         }
     }
 
@@ -320,21 +438,34 @@ impl StreamReader {
             return Poll::Ready(Ok(0));
         }
         ready!(self.poll_turn(cx));
-        if self.connection.poll_worth_receiving(cx).is_pending() {
+        if self.origin.poll_worth_receiving(cx).is_pending() {
             return self.received(Poll::Pending);
         }
         // S210. The search for a separator gives up before this is full, and `readexactly` needs what it needs.
         let most = self.limit.saturating_mul(2).max(needed);
         let room = self.buffer.room(most);
         let size = room.len();
-        let polled = self.connection.poll_recv(cx, room);
+        let polled = self.origin.poll_recv(cx, room);
         if let Poll::Ready(Ok(n)) = polled {
             self.buffer.added(n, size);
         }
         self.received(polled)
     }
 
-    fn poll_read_into(
+    /// Pending, and the task waits, where a read would find nothing.
+    #[cfg(feature = "tokio-io")]
+    pub(crate) fn poll_worth_reading(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.buffer.is_empty()
+            && !self.eof
+            && self.error.is_none()
+            && self.origin.poll_worth_receiving(cx).is_pending()
+        {
+            return self.received(Poll::Pending).map(drop);
+        }
+        Poll::Ready(())
+    }
+
+    pub(crate) fn poll_read_into(
         &mut self,
         cx: &mut Context<'_>,
         target: &mut [u8],
@@ -346,7 +477,7 @@ impl StreamReader {
                     return Poll::Ready(Ok(0));
                 }
                 ready!(self.poll_turn(cx));
-                let polled = self.connection.poll_recv(cx, target);
+                let polled = self.origin.poll_recv(cx, target);
                 return self.received(polled);
             }
             // A small target is served through the buffer: that takes fewer system calls, and a read that does not fill its
@@ -375,12 +506,28 @@ impl StreamReader {
             }
             Poll::Ready(Ok(0)) => {
                 self.eof = true;
-                self.buffer.rest();
+                self.buffer.end();
             }
             Poll::Ready(Ok(_)) => self.calls_in_a_row += 1,
             Poll::Ready(Err(error)) => self.error = Some(Lost::new(error)),
         }
         polled
+    }
+}
+
+impl Origin {
+    fn poll_worth_receiving(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Origin::Connection(connection) => connection.poll_worth_receiving(cx),
+            Origin::Feed(_) => Poll::Ready(()),
+        }
+    }
+
+    fn poll_recv(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Origin::Connection(connection) => connection.poll_recv(cx, room),
+            Origin::Feed(feed) => feed.poll_recv(cx, room),
+        }
     }
 }
 
@@ -411,7 +558,10 @@ impl AsyncBufRead for StreamReader {
 
 impl Drop for StreamReader {
     fn drop(&mut self) {
-        self.connection.reader_dropped();
+        match &self.origin {
+            Origin::Connection(connection) => connection.reader_dropped(),
+            Origin::Feed(feed) => feed.reader_dropped(),
+        }
     }
 }
 

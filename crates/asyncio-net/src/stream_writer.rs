@@ -7,10 +7,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use asyncio_executor::ExceptionContext;
 use asyncio_sync::wait_queue::Ticket;
 use futures_io::AsyncWrite;
 
 use crate::connection::Connection;
+use crate::socket_ref::SocketRef;
+#[cfg(feature = "tls")]
+use crate::stream_reader::StreamReader;
+#[cfg(feature = "tls")]
+use crate::tls::{TlsInfo, TlsOptions};
 
 /// The writing end of a connection; asyncio: `StreamWriter`.
 ///
@@ -33,7 +39,8 @@ use crate::connection::Connection;
 /// # Dropping
 ///
 /// What was written is sent, then the end of the stream; the reader goes on. When both are dropped, what was written is sent
-/// and the socket is closed, as by [`close`](StreamWriter::close).
+/// and the socket is closed, as by [`close`](StreamWriter::close). In debug mode a writer that is dropped without `close` or
+/// `write_eof` is reported, as a `ResourceWarning` is in Python (S214).
 ///
 /// ```
 /// # use asyncio_net::{open_connection, start_server};
@@ -144,6 +151,8 @@ impl StreamWriter {
 
     /// Ends the stream, once everything written is sent: the peer reads the end. Reading goes on.
     ///
+    /// With TLS this says `close_notify`; see [`can_write_eof`](StreamWriter::can_write_eof).
+    ///
     /// ```
     /// # use asyncio_net::{open_connection, start_server};
     /// # asyncio_runtime::run(async {
@@ -161,15 +170,20 @@ impl StreamWriter {
         self.connection.write_eof();
     }
 
-    /// Whether [`write_eof`](StreamWriter::write_eof) is possible: on TCP always.
+    /// Whether [`write_eof`](StreamWriter::write_eof) leaves the other direction open for sure: on TCP and Unix sockets.
+    ///
+    /// Not with TLS, whose peers mostly take `close_notify` for the end of both directions, and not on a pipe, which has but one.
     pub fn can_write_eof(&self) -> bool {
-        true
+        self.connection.can_end_one_direction()
     }
 
     /// Closes the connection: reading ends now, what was written is sent, then the socket is closed (S201).
     ///
     /// Returns at once, and may be called again. Usually the socket is closed when it returns;
     /// [`wait_closed`](StreamWriter::wait_closed) waits for it.
+    ///
+    /// With TLS `close_notify` follows what was written, and in the background the other side's is waited for, as in asyncio; no
+    /// longer than `TlsOptions::shutdown_timeout`, and not where the closing task is itself being cancelled.
     ///
     /// ```
     /// # use asyncio_net::{open_connection, start_server};
@@ -231,6 +245,77 @@ impl StreamWriter {
         self.connection.local_addr()
     }
 
+    /// The socket, to ask it things and to set its options; `None` after the connection was closed. asyncio:
+    /// `get_extra_info("socket")`.
+    ///
+    /// ```
+    /// # use asyncio_net::{open_connection, start_server};
+    /// use std::os::fd::AsFd;
+    ///
+    /// # asyncio_runtime::run(async {
+    /// # let server = start_server(|mut reader, _writer| async move { reader.read(1).await.map(drop) }, "127.0.0.1", 0).await?;
+    /// # let (_reader, writer) = open_connection("127.0.0.1", server.local_addrs()[0].port()).await?;
+    /// if let Some(socket) = writer.socket() {
+    ///     let copy = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
+    ///     copy.set_ttl(10)?;
+    /// }
+    /// # std::io::Result::Ok(()) })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn socket(&self) -> Option<SocketRef<'_>> {
+        self.connection.socket()
+    }
+
+    /// What was agreed on by TLS; `None` without it. asyncio: `get_extra_info("ssl_object")`.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<TlsInfo> {
+        self.connection.tls()?.info()
+    }
+
+    /// Starts TLS on a connection that was plain so far, on whichever side the options are for (S216).
+    ///
+    /// What was written before is sent first; what the reader has received already and nobody has read is taken for
+    /// the beginning of TLS. The reader and the writer stay what they are, and everything after this is encrypted.
+    ///
+    /// A client's options must say whom it expects, by [`server_hostname`](TlsOptions::server_hostname).
+    ///
+    /// # Cancel safety
+    /// Once the handshake has begun the connection is closed, since no side would know what the other means. Before, while
+    /// it drains, nothing is lost.
+    ///
+    /// # Errors
+    /// - one with a [`TlsError`](crate::TlsError) inside, `InvalidData`, for a certificate that is not accepted or a peer that does
+    ///   not speak TLS; `UnexpectedEof` for one that goes in the middle;
+    /// - `TimedOut` after [`handshake_timeout`](TlsOptions::handshake_timeout), where asyncio has a `ConnectionAbortedError`;
+    /// - `InvalidInput` where there is TLS already, or this is not a connection in both directions, or options cannot be used;
+    /// - those of the connection.
+    ///
+    /// The connection is closed after each of them but `InvalidInput`.
+    ///
+    /// # Panics
+    /// When the reader belongs to another connection.
+    ///
+    /// [`TlsOptions`] has an example.
+    #[cfg(feature = "tls")]
+    pub async fn start_tls(
+        &self,
+        reader: &mut StreamReader,
+        options: &TlsOptions,
+    ) -> io::Result<()> {
+        assert!(
+            reader.belongs_to(&self.connection),
+            "`start_tls` needs the two ends of one connection"
+        );
+        self.drain().await?;
+        if self.connection.tls().is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "TLS has been started on this connection already",
+            ));
+        }
+        reader.start_tls(options).await
+    }
+
     /// Sets the marks of flow control: [`drain`](StreamWriter::drain) waits above `high` unsent bytes until there are no more
     /// than `low` (S203). At first 64 KiB and 16 KiB.
     ///
@@ -247,6 +332,10 @@ impl StreamWriter {
     /// How many bytes were written and have not been given to the kernel; asyncio: `transport.get_write_buffer_size()`.
     pub fn get_write_buffer_size(&self) -> usize {
         self.connection.unsent()
+    }
+
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
+        &self.connection
     }
 
     pub(crate) fn new(connection: Rc<Connection>) -> StreamWriter {
@@ -305,6 +394,12 @@ impl AsyncWrite for StreamWriter {
 impl Drop for StreamWriter {
     fn drop(&mut self) {
         self.connection.changes.leave(&mut self.place);
+        if asyncio_executor::is_debug() && self.connection.is_unclosed() {
+            // S214. Outside debug mode dropping is a way to close like any other.
+            asyncio_executor::report(ExceptionContext::new(format!(
+                "unclosed {self:?}: it was dropped without `close`, so nobody has heard whether everything was sent"
+            )));
+        }
         self.connection.writer_dropped();
     }
 }

@@ -82,16 +82,23 @@ mod sys;
 #[path = "portable.rs"]
 mod sys;
 
+mod address;
+mod datagrams;
+#[cfg(target_os = "linux")]
+mod mmsg;
 mod notifier;
 mod ops;
 mod reactor;
 mod readiness;
+mod sendfile;
 mod source;
 mod source_state;
 mod stats;
 mod sync;
 mod watch;
 
+pub use address::Address;
+pub use datagrams::{Datagram, DatagramBatch};
 pub use notifier::Notifier;
 pub use reactor::{Entered, Reactor};
 pub use readiness::Interest;

@@ -120,6 +120,14 @@ impl Backend {
         )?)
     }
 
+    /// The same for reading alone, where one of several sets that have the file is to hear of an event. (The kernel allows no
+    /// `RDHUP` with it, which a listener has no use for.)
+    pub(crate) fn add_exclusive(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET | epoll::EventFlags::EXCLUSIVE;
+        let data = epoll::EventData::new_u64(token.bits());
+        Ok(epoll::add(&self.poller, fd, data, flags)?)
+    }
+
     /// Takes over a registration that an earlier owner of this descriptor left behind.
     pub(crate) fn take_over(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         Ok(epoll::modify(

@@ -13,8 +13,9 @@ use std::task::{Context, Poll};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketAddrUnix};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny};
 
+use crate::address::{Address, to_unix};
 use crate::reactor::Reactor;
 use crate::readiness::Interest::{Readable, Writable};
 use crate::source::Source;
@@ -26,11 +27,12 @@ const MAX_SLICES: usize = 1024;
 /// How much room `recv_buf` and `read_buf` make in a buffer that has none.
 const ROOM: usize = 4096;
 
-/// A socket whose peer is gone gives an error, never a signal.
+/// A socket whose peer is gone gives an error, never a signal; and no call blocks, even where the socket may not be switched
+/// to non-blocking mode because others use it, too.
 #[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 #[cfg(target_vendor = "apple")]
-const NO_SIGNAL: SendFlags = SendFlags::empty();
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::DONTWAIT;
 
 /// Receiving from sockets.
 impl<T: AsFd> Source<T> {
@@ -191,8 +193,8 @@ impl<T: AsFd> Source<T> {
     /// Receives one datagram and its sender's address; what does not fit into `buffer` is thrown
     /// away by the kernel.
     ///
-    /// The address is `None` where the sender has none or it is not an IP address. (For Unix
-    /// datagrams use [`io`](Source::io) with std's own `recv_from`.)
+    /// The address is `None` where the sender has none or it is not an IP address;
+    /// [`recv_datagram`](Source::recv_datagram) knows both families, and tells of truncation.
     ///
     /// # Cancel safety
     /// Nothing is lost, as with [`recv`](Source::recv).
@@ -465,9 +467,23 @@ impl<T: AsFd> Source<T> {
     /// The socket's; `WouldBlock` when the listener's backlog is full, which cannot be waited for;
     /// `InvalidInput` for the address of an unnamed socket.
     pub async fn connect_unix(&self, address: &UnixSocketAddr) -> io::Result<()> {
-        let address = unix_address(address)?;
+        let address = to_unix(address)?;
         self.connect_by(|fd| rustix::net::connect(fd, &address))
             .await
+    }
+
+    /// Begins to connect a socket to an address of either family, and does not wait.
+    ///
+    /// # Errors
+    /// `EINPROGRESS` where the attempt goes on: when the socket is writable it has ended, and `SO_ERROR` says how. Else
+    /// as [`connect`](Source::connect) and [`connect_unix`](Source::connect_unix).
+    pub fn try_connect(&self, address: &Address) -> io::Result<()> {
+        self.count_other();
+        match address {
+            Address::Ip(address) => rustix::net::connect(self.as_fd(), address)?,
+            Address::Unix(address) => rustix::net::connect(self.as_fd(), &to_unix(address)?)?,
+        }
+        Ok(())
     }
 
     async fn connect_by(
@@ -648,7 +664,7 @@ impl<T: AsFd> Source<T> {
 }
 
 fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-    Ok(rustix::net::recv(fd, buffer, flags)?.0)
+    Ok(rustix::net::recv(fd, buffer, flags | RecvFlags::DONTWAIT)?.0)
 }
 
 fn recv_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
@@ -707,20 +723,6 @@ fn accept_nonblocking(fd: BorrowedFd<'_>) -> rustix::io::Result<(OwnedFd, Option
 
 fn ip_address(address: SocketAddrAny) -> Option<SocketAddr> {
     SocketAddr::try_from(address).ok()
-}
-
-fn unix_address(address: &UnixSocketAddr) -> io::Result<SocketAddrUnix> {
-    if let Some(path) = address.as_pathname() {
-        return Ok(SocketAddrUnix::new(path)?);
-    }
-    #[cfg(target_os = "linux")]
-    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
-        return Ok(SocketAddrUnix::new_abstract_name(name)?);
-    }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "an unnamed Unix socket cannot be connected to: it has no address",
-    ))
 }
 
 fn limited<'a, 'b>(slices: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {

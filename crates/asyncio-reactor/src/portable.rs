@@ -71,6 +71,11 @@ impl Backend {
         self.add_with(fd, token, Directions::NONE, PollMode::Oneshot)
     }
 
+    /// `polling` has nothing like it: all hear of an event.
+    pub(crate) fn add_exclusive(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+        self.add(fd, token)
+    }
+
     pub(crate) fn take_over(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         self.poller
             .modify_with_mode(fd, event(token, Directions::NONE), PollMode::Oneshot)

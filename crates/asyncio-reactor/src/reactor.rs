@@ -308,7 +308,8 @@ pub(crate) struct Slot {
 
 pub(crate) enum Tenant {
     Source(Rc<SourceState>),
-    Watch(Watchers),
+    /// Boxed: rare, and large beside a source.
+    Watch(Box<Watchers>),
 }
 
 /// What an event leads to, once no borrow is held.
@@ -496,10 +497,16 @@ impl Inner {
         &self,
         fd: BorrowedFd<'_>,
         readiness: Readiness,
+        flow: Flow,
+        exclusive: bool,
     ) -> io::Result<(Rc<SourceState>, Token)> {
-        let state = SourceState::new(readiness, self.counters.clone());
+        let state = SourceState::new(readiness, flow, self.counters.clone());
         let token = self.insert(fd, Tenant::Source(state.clone()), |backend, token| {
-            backend.add(fd, token)
+            if exclusive {
+                backend.add_exclusive(fd, token)
+            } else {
+                backend.add(fd, token)
+            }
         })?;
         self.forget_closed_watch(fd.as_raw_fd(), token);
         Ok((state, token))

@@ -45,6 +45,8 @@ pub struct Source<T> {
     // descriptor is still open.
     registration: OnceCell<Registration>,
     io: T,
+    flow: Flow,
+    exclusive: bool,
 }
 
 impl<T: AsFd> Source<T> {
@@ -77,7 +79,51 @@ impl<T: AsFd> Source<T> {
         Source {
             registration: OnceCell::new(),
             io,
+            flow: Flow::Unknown,
+            exclusive: false,
         }
+    }
+
+    /// The same for what is known to carry bytes (a stream socket, a pipe): saves asking the kernel once.
+    ///
+    /// For anything else, operations may wait though there is a message to be had.
+    ///
+    /// ```
+    /// # use asyncio_reactor::{Reactor, Source};
+    /// # let reactor = Reactor::new()?;
+    /// # reactor.block_on(async {
+    /// let listener = Source::new(std::net::TcpListener::bind("127.0.0.1:0")?)?;
+    /// let _client = std::net::TcpStream::connect(listener.get_ref().local_addr()?)?;
+    /// let (accepted, _peer) = listener.accept().await?;
+    /// let connection = Source::assume_stream(accepted);
+    /// # connection.send(b"x").await?;
+    /// # std::io::Result::Ok(()) })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn assume_stream(io: T) -> Source<T> {
+        Source {
+            flow: Flow::Bytes,
+            ..Source::assume_nonblocking(io)
+        }
+    }
+
+    /// For a listening socket that several loops accept from, each with a descriptor of its own for it: a client that comes
+    /// wakes one of those that sleep, and not all (`EPOLLEXCLUSIVE`). Only reading can be waited for then.
+    ///
+    /// To be called before the source first has to wait. Without effect on systems other than Linux. Give such a source up by
+    /// [`into_inner`](Source::into_inner): where it is only dropped, it goes on taking wakes from the others.
+    ///
+    /// ```
+    /// # use asyncio_reactor::Source;
+    /// # use std::net::TcpListener;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let for_another_loop = listener.try_clone()?;
+    /// let source = Source::new(listener)?.exclusive();
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn exclusive(mut self) -> Source<T> {
+        self.exclusive = true;
+        self
     }
 
     /// The object within. To read or write through it, use [`try_io`](Source::try_io): an event
@@ -102,6 +148,8 @@ impl<T: AsFd> Source<T> {
         let Source {
             mut registration,
             io,
+            flow: _,
+            exclusive: _,
         } = self;
         if let Some(registration) = registration.take() {
             registration.cancel(io.as_fd())?;
@@ -379,9 +427,12 @@ impl<T: AsFd> Source<T> {
         }
         let reactor = Reactor::current()?;
         let fd = self.io.as_fd();
-        let (state, token) = reactor
-            .inner
-            .register_source(fd, Readiness::assumed_after(tried))?;
+        let (state, token) = reactor.inner.register_source(
+            fd,
+            Readiness::assumed_after(tried),
+            self.flow,
+            self.exclusive,
+        )?;
         Ok(self.registration.get_or_init(|| Registration {
             state,
             reactor: Rc::downgrade(&reactor.inner),

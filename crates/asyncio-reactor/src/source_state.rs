@@ -23,10 +23,10 @@ pub(crate) struct SourceState {
 }
 
 impl SourceState {
-    pub(crate) fn new(readiness: Readiness, counters: Rc<Counters>) -> Rc<SourceState> {
+    pub(crate) fn new(readiness: Readiness, flow: Flow, counters: Rc<Counters>) -> Rc<SourceState> {
         Rc::new(SourceState {
             readiness: Cell::new(readiness),
-            flow: Cell::default(),
+            flow: Cell::new(flow),
             armed: Cell::default(),
             closed: Cell::new(false),
             reader: RefCell::default(),

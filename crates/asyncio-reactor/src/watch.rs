@@ -106,6 +106,22 @@ impl Watch {
         self.end()
     }
 
+    /// Leaves the watch in force without a guard: until [`Reactor::unwatch`], another watch in its place, or the end of
+    /// the reactor.
+    ///
+    /// ```
+    /// # use asyncio_reactor::{Interest, Reactor};
+    /// # use std::{os::fd::{AsFd, AsRawFd}, os::unix::net::UnixStream, rc::Rc};
+    /// # let reactor = Reactor::new()?;
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// reactor.watch(ours.as_fd(), Interest::Readable, Rc::new(|| ()))?.detach();
+    /// assert!(reactor.unwatch(ours.as_raw_fd(), Interest::Readable));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn detach(mut self) {
+        self.reactor = Weak::new();
+    }
+
     /// The direction that is watched.
     pub fn interest(&self) -> Interest {
         self.interest
@@ -191,7 +207,7 @@ impl Inner {
         let mut watchers = Watchers::default();
         let (id, _) = watchers.set(interest, callback);
         let directions = watchers.directions();
-        let token = self.insert(fd, Tenant::Watch(watchers), |backend, token| {
+        let token = self.insert(fd, Tenant::Watch(Box::new(watchers)), |backend, token| {
             backend.add_level(fd, token, directions)
         })?;
         self.watched.borrow_mut().insert(fd.as_raw_fd(), token);

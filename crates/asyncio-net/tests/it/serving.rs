@@ -493,3 +493,362 @@ fn cancelling_the_accepting_task_closes_the_server() {
         assert!(!server.is_serving());
     });
 }
+
+// S218
+#[test]
+fn a_list_of_hosts_gets_a_socket_for_each_distinct_address() {
+    run(async {
+        let hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.1"];
+        let server = start_server(echo, hosts, 0).await.unwrap();
+        let addresses = server.local_addrs();
+        let hosts: Vec<_> = addresses
+            .iter()
+            .map(|address| address.ip().to_string())
+            .collect();
+        assert_eq!(hosts, ["127.0.0.1", "127.0.0.2"]);
+        for address in addresses {
+            let host = address.ip().to_string();
+            let (mut reader, writer) = open_connection(&host, address.port()).await.unwrap();
+            writer.write("hello");
+            assert_eq!(reader.readexactly(5).await.unwrap(), "hello");
+        }
+        let error = start_server(echo, Vec::<String>::new(), 0)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        // One that cannot be had takes none.
+        let taken = TcpListener::bind("127.0.0.2:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = start_server(echo, ["127.0.0.1", "127.0.0.2"], port)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+    });
+}
+
+// S218
+#[test]
+fn port_0_gives_each_of_several_sockets_another_port() {
+    run(async {
+        let server = start_server(echo, ["127.0.0.1", "127.0.0.2", "127.0.0.3"], 0)
+            .await
+            .unwrap();
+        let mut ports: Vec<_> = server.local_addrs().iter().map(SocketAddr::port).collect();
+        assert!(ports.iter().all(|port| *port != 0));
+        ports.dedup();
+        assert_eq!(ports.len(), 3);
+    });
+}
+
+// S218
+#[test]
+fn a_server_told_to_wait_refuses_clients_until_it_is_started() {
+    run(async {
+        let options = ServerOptions::new().start_serving(false);
+        let server = options.start(echo, "127.0.0.1", 0).await.unwrap();
+        let port = server.local_addrs()[0].port();
+        assert!(!server.is_serving());
+        let error = open_connection("127.0.0.1", port).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        // Once and again.
+        for _ in 0..2 {
+            server.start_serving().await.unwrap();
+            assert!(server.is_serving());
+        }
+        assert_eq!(asyncio_executor::all_tasks().len(), 2, "one accepts");
+        let (mut reader, writer) = client(port).await;
+        writer.write("hello");
+        assert_eq!(reader.readexactly(5).await.unwrap(), "hello");
+        server.close();
+        let error = server.start_serving().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+
+        // Where the system does not reserve what is not listened on, somebody else may have been faster.
+        let late = options.start(echo, "127.0.0.1", 0).await.unwrap();
+        let port = late.local_addrs()[0].port();
+        if let Ok(_faster) = start_server(echo, "127.0.0.1", port).await {
+            let error = late.start_serving().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AddrInUse);
+            let error = late.start_serving().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "it is closed");
+        }
+
+        // `serve_forever` starts it too, and one that never was is closed like any other.
+        let server = Rc::new(options.start(echo, "127.0.0.1", 0).await.unwrap());
+        let port = server.local_addrs()[0].port();
+        let serving = spawn({
+            let server = server.clone();
+            async move { server.serve_forever().await }
+        });
+        until(|| server.is_serving()).await;
+        drop(client(port).await);
+        server.close();
+        serving.await.unwrap().unwrap();
+        let server = options.start(echo, "127.0.0.1", 0).await.unwrap();
+        server.close();
+        server.wait_closed().await;
+    });
+}
+
+#[test]
+fn sockets_can_be_looked_at_and_are_none_once_it_is_closed() {
+    run(async {
+        let options = ServerOptions::new().keep_alive(true).nodelay(false);
+        let server = options.start(echo, "127.0.0.1", 0).await.unwrap();
+        let socket = server.sockets().remove(0);
+        assert_eq!(socket.local_addr(), Some(server.local_addrs()[0]));
+        let handle = socket.try_clone().unwrap();
+        assert!(rustix::net::sockopt::socket_keepalive(&handle).unwrap());
+        assert!(!rustix::net::sockopt::tcp_nodelay(&handle).unwrap());
+        drop(handle);
+        server.close();
+        assert!(server.sockets().is_empty());
+        assert_eq!(
+            socket.try_clone().unwrap_err().kind(),
+            ErrorKind::NotConnected
+        );
+    });
+}
+
+#[test]
+fn ipv6_only_is_the_rule_and_can_be_lifted() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return eprintln!("skipped: this machine has no IPv6");
+    }
+    run(async {
+        let only = start_server(echo, "::", 0).await.unwrap();
+        let port = only.local_addrs()[0].port();
+        assert!(open_connection("::1", port).await.is_ok());
+        assert!(open_connection("127.0.0.1", port).await.is_err());
+
+        for host in ["::", ""] {
+            let options = ServerOptions::new().ipv6_only(false);
+            let both = options.start(echo, host, 0).await.unwrap();
+            assert_eq!(both.local_addrs().len(), 1);
+            let port = both.local_addrs()[0].port();
+            for host in ["::1", "127.0.0.1"] {
+                let (mut reader, writer) = open_connection(host, port).await.unwrap();
+                writer.write("hello");
+                assert_eq!(reader.readexactly(5).await.unwrap(), "hello");
+            }
+        }
+    });
+}
+
+#[test]
+fn one_family_can_be_asked_for() {
+    use asyncio_net::resolve::IpFamily;
+    run(async {
+        let options = ServerOptions::new().family(IpFamily::V4);
+        for host in ["", "localhost"] {
+            let server = options.start(echo, host, 0).await.unwrap();
+            assert_eq!(server.local_addrs().len(), 1);
+            assert!(server.local_addrs()[0].is_ipv4());
+        }
+    });
+}
+
+#[test]
+fn a_listener_of_std_is_served_on() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // Somebody is waiting already.
+        let mut early = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let server = ServerOptions::new().start_on(echo, listener).await.unwrap();
+        assert_eq!(server.local_addrs()[0].port(), port);
+        send(&mut early, "early");
+        let (mut reader, writer) = client(port).await;
+        writer.write("late");
+        assert_eq!(reader.readexactly(4).await.unwrap(), "late");
+        let answer = asyncio_blocking::unblock(move || {
+            let mut answer = [0; 5];
+            early.read_exact(&mut answer).map(|()| answer)
+        });
+        assert_eq!(answer.await.unwrap().unwrap(), *b"early");
+
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let error = ServerOptions::new()
+            .start_on(echo, datagrams)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(
+            error.to_string().contains("got a datagram socket"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
+fn no_more_connections_than_allowed_are_open() {
+    run(async {
+        let options = ServerOptions::new().max_connections(2);
+        let server = options.start(echo, "127.0.0.1", 0).await.unwrap();
+        let port = server.local_addrs()[0].port();
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            clients.push(client(port).await);
+        }
+        until(|| server.connections() == 2).await;
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert_eq!(server.connections(), 2);
+        // Who waits is served when somebody leaves.
+        for (mut reader, writer) in clients {
+            writer.write("x");
+            assert_eq!(reader.readexactly(1).await.unwrap(), "x");
+            writer.close();
+        }
+        until(|| server.connections() == 0).await;
+    });
+}
+
+// S222
+#[test]
+fn leaving_a_scope_closes_the_server_and_waits_for_its_clients() {
+    run(async {
+        let (server, port) = echo_server().await;
+        let leaving = Rc::new(Cell::new(false));
+        let left = leaving.clone();
+        let scope = spawn(async move {
+            server
+                .scope(async |server| {
+                    assert!(server.is_serving());
+                    until(|| left.get()).await;
+                    "done"
+                })
+                .await
+        });
+        let (mut reader, writer) = client(port).await;
+        writer.write("a");
+        reader.readexactly(1).await.unwrap();
+        leaving.set(true);
+        for _ in 0..50 {
+            yield_now().await;
+        }
+        assert!(!scope.done(), "a client is left");
+        assert!(open_connection("127.0.0.1", port).await.is_err());
+        writer.close();
+        assert_eq!(scope.await.unwrap(), "done");
+        assert_eq!(asyncio_executor::all_tasks().len(), 1);
+    });
+}
+
+// S222
+#[test]
+fn cancelling_a_scope_closes_the_server_and_waits_for_its_clients() {
+    run(async {
+        let (server, port) = echo_server().await;
+        let scope = spawn(server.scope(async |_server| std::future::pending::<()>().await));
+        let (mut reader, writer) = client(port).await;
+        writer.write("a");
+        reader.readexactly(1).await.unwrap();
+        scope.cancel();
+        for _ in 0..50 {
+            yield_now().await;
+        }
+        assert!(!scope.done() && open_connection("127.0.0.1", port).await.is_err());
+        writer.close();
+        assert!(scope.await.unwrap_err().is_cancelled());
+    });
+}
+
+// S223
+#[test]
+fn a_crowd_that_comes_at_once_leaves_other_tasks_their_turns() {
+    run(async {
+        for (backlog, most) in [(1000, 32), (3, 4)] {
+            let options = ServerOptions::new().backlog(backlog).start_serving(false);
+            let server = options.start(echo, "127.0.0.1", 0).await.unwrap();
+            let address = server.local_addrs()[0];
+            // The kernel takes them in before anybody accepts.
+            let listening = server.sockets()[0].try_clone().unwrap();
+            rustix::net::listen(&listening, 1000).unwrap();
+            let _clients: Vec<_> = (0..100)
+                .map(|_| TcpStream::connect(address).unwrap())
+                .collect();
+            server.start_serving().await.unwrap();
+            let (mut before, mut turns) = (server.connections(), 1);
+            while server.connections() < 100 {
+                yield_now().await;
+                let came = server.connections() - before;
+                assert!(came <= most, "{came} at once");
+                before = server.connections();
+                turns += 1;
+            }
+            assert!(turns >= 100 / most);
+        }
+    });
+}
+
+#[test]
+fn loops_that_share_a_socket_serve_every_client_once() {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    /// Waits for a word from the test.
+    async fn word(from_test: Receiver<()>) -> Receiver<()> {
+        let job = asyncio_blocking::unblock(move || from_test.recv().map(|()| from_test));
+        job.await.unwrap().unwrap()
+    }
+    /// Serves until the word comes, and lets its loop run on until it comes again.
+    fn serve(listener: TcpListener, from_test: Receiver<()>, to_test: Sender<usize>) {
+        run(async move {
+            let served = Rc::new(Cell::new(0));
+            let count = served.clone();
+            let answer = move |mut reader: StreamReader, writer: StreamWriter| {
+                count.set(count.get() + 1);
+                async move { writer.write(reader.readline().await.unwrap()) }
+            };
+            let options = ServerOptions::new().exclusive(true);
+            let server = options.start_on(answer, listener).await.unwrap();
+            to_test.send(0).unwrap();
+            let from_test = word(from_test).await;
+            server.close();
+            to_test.send(0).unwrap();
+            word(from_test).await;
+            to_test.send(served.get()).unwrap();
+        });
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let servers: Vec<_> = (0..3)
+        .map(|_| {
+            let listener = listener.try_clone().unwrap();
+            let (say, from_test) = channel();
+            let (to_test, hear) = channel();
+            let thread = std::thread::spawn(move || serve(listener, from_test, to_test));
+            assert_eq!(hear.recv(), Ok(0));
+            (say, hear, thread)
+        })
+        .collect();
+    drop(listener);
+    let talk = move |clients: usize| {
+        run(async move {
+            for n in 0..clients {
+                let (mut reader, writer) = client(port).await;
+                writer.write(format!("{n}\n"));
+                assert_eq!(reader.readline().await.unwrap(), format!("{n}\n"));
+            }
+        });
+    };
+    talk(100);
+    // One stops, and its loop goes on: what was registered there must not take clients from the others.
+    let close = |server: usize| {
+        servers[server].0.send(()).unwrap();
+        assert_eq!(servers[server].1.recv(), Ok(0));
+    };
+    close(0);
+    talk(100);
+    close(1);
+    talk(100);
+    close(2);
+    let served = servers.into_iter().map(|(say, hear, thread)| {
+        say.send(()).unwrap();
+        let served = hear.recv().unwrap();
+        thread.join().unwrap();
+        served
+    });
+    assert_eq!(served.sum::<usize>(), 300);
+}

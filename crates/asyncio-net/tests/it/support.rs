@@ -96,3 +96,53 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
 pub(crate) fn send(peer: &mut TcpStream, data: impl AsRef<[u8]>) {
     peer.write_all(data.as_ref()).unwrap();
 }
+
+pub(crate) type Ends = (StreamReader, StreamWriter);
+
+/// Both ends of one connection: who connected, and who accepted.
+pub(crate) async fn both_ends() -> (Ends, Ends) {
+    let accepted = std::rc::Rc::new(std::cell::RefCell::new(None));
+    let place = accepted.clone();
+    let server = asyncio_net::start_server(
+        move |reader, writer| {
+            place.replace(Some((reader, writer)));
+            async {}
+        },
+        "127.0.0.1",
+        0,
+    )
+    .await
+    .unwrap();
+    let connected = asyncio_net::open_connection("127.0.0.1", server.local_addrs()[0].port())
+        .await
+        .unwrap();
+    until(|| accepted.borrow().is_some()).await;
+    let accepted = accepted.take().unwrap();
+    (connected, accepted)
+}
+
+/// Runs a program on a loop with a clock of its own, a virtual one usually.
+#[track_caller]
+pub(crate) fn run_on<F>(clock: asyncio_timers::Clock, program: F) -> F::Output
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let event_loop = asyncio_runtime::EventLoop::builder()
+        .clock(clock)
+        .build()
+        .unwrap();
+    let output = event_loop.run_until_complete(program).unwrap();
+    event_loop.close().unwrap();
+    output
+}
+
+/// Runs a program in virtual time: where the loop would sleep, the clock jumps.
+#[track_caller]
+pub(crate) fn run_virtually<F>(program: F) -> F::Output
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    run_on(asyncio_timers::Clock::auto(), program)
+}

@@ -2,6 +2,8 @@ use std::io::ErrorKind;
 use std::pin::pin;
 use std::rc::Rc;
 
+use asyncio_net::StreamWriter;
+
 use crate::support::*;
 
 fn writes() -> u64 {
@@ -402,5 +404,88 @@ fn cancelling_every_task_loses_the_unsent_data_and_says_so() {
             writer.drain().await.unwrap_err().kind(),
             ErrorKind::ConnectionAborted
         );
+    });
+}
+
+/// What is reported from now on.
+pub(crate) fn reports() -> Rc<std::cell::RefCell<Vec<String>>> {
+    let reports = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let place = reports.clone();
+    asyncio_runtime::get_running_loop().set_exception_handler(Some(Rc::new(move |report| {
+        place.borrow_mut().push(report.message.clone());
+    })));
+    reports
+}
+
+// S204
+#[test]
+fn from_the_fifth_write_on_that_is_dropped_there_is_a_warning() {
+    run(async {
+        let (_reader, writer, _peer) = with_peer().await;
+        let reports = reports();
+        writer.close();
+        for _ in 0..4 {
+            writer.write("lost");
+        }
+        writer.write("");
+        assert!(reports.borrow().is_empty(), "{reports:?}");
+        writer.write("lost");
+        writer.writelines(["lost"]);
+        let reports = reports.borrow();
+        assert_eq!(reports.len(), 2);
+        assert!(reports[0].contains("write no. 5"), "{reports:?}");
+        assert!(reports[1].contains("write no. 6"), "{reports:?}");
+    });
+}
+
+// S214
+#[test]
+fn in_debug_mode_a_writer_that_is_dropped_unclosed_is_reported() {
+    run(async {
+        let reports = reports();
+        let (_reader, writer, _peer) = with_peer().await;
+        drop(writer);
+        assert!(reports.borrow().is_empty(), "only in debug mode");
+        asyncio_runtime::get_running_loop().set_debug(true);
+        for end in [
+            StreamWriter::close,
+            StreamWriter::abort,
+            StreamWriter::write_eof,
+        ] {
+            let (_reader, writer, _peer) = with_peer().await;
+            end(&writer);
+            drop(writer);
+        }
+        assert!(reports.borrow().is_empty(), "{reports:?}");
+        let (_reader, writer, _peer) = with_peer().await;
+        let peer = writer.peer_addr().unwrap().to_string();
+        drop(writer);
+        let reports = reports.borrow();
+        assert_eq!(reports.len(), 1);
+        assert!(
+            reports[0].starts_with("unclosed StreamWriter"),
+            "{reports:?}"
+        );
+        assert!(reports[0].contains(&peer), "{reports:?}");
+    });
+}
+
+#[test]
+fn the_socket_can_be_asked_and_set() {
+    use rustix::net::sockopt;
+    run(async {
+        let (_reader, writer, mut peer) = with_peer().await;
+        let socket = writer.socket().unwrap();
+        assert!(sockopt::tcp_nodelay(&socket).unwrap());
+        sockopt::set_tcp_nodelay(&socket, false).unwrap();
+        drop(socket);
+        assert!(!sockopt::tcp_nodelay(writer.socket().unwrap()).unwrap());
+        // It is closed as soon as nobody looks any more.
+        let looked_at = writer.socket().unwrap();
+        writer.close();
+        assert!(writer.socket().is_none());
+        writer.wait_closed().await.unwrap();
+        drop(looked_at);
+        assert_eq!(std::io::Read::read(&mut peer, &mut [0]).unwrap(), 0);
     });
 }

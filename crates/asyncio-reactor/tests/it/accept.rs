@@ -55,6 +55,39 @@ fn connections_that_arrive_together_are_accepted_one_after_the_other() {
 }
 
 #[test]
+fn one_socket_may_be_accepted_from_by_several_reactors_and_left_to_the_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (first, second) = (Reactor::new().unwrap(), Reactor::new().unwrap());
+    let source = |listener: &TcpListener| {
+        let own = listener.try_clone().unwrap();
+        Source::new(own).unwrap().exclusive()
+    };
+    let (ours, theirs) = (source(&listener), source(&listener));
+    let (here, there) = (Task::new(), Task::new());
+    {
+        let mut accepting = pin!(ours.accept());
+        let entered = first.enter();
+        assert!(here.poll(accepting.as_mut()).is_pending());
+        drop(entered);
+        // The first leaves, and its reactor forgets the socket though others have it open.
+    }
+    ours.into_inner().unwrap();
+    let _entered = second.enter();
+    let mut accepting = pin!(theirs.accept());
+    assert!(there.poll(accepting.as_mut()).is_pending());
+    let _peer = TcpStream::connect(address).unwrap();
+    wait_for_wakes(&second, &there, 1);
+    assert!(there.poll(accepting).is_ready());
+    assert_eq!(
+        look_around(&first),
+        0,
+        "nothing is registered there any more"
+    );
+    assert_eq!(here.wakes(), 0);
+}
+
+#[test]
 fn unix_peers_have_no_ip_address() {
     let directory = std::env::temp_dir().join(format!("asyncio-reactor-{}", std::process::id()));
     let _ = std::fs::remove_file(&directory);

@@ -1,0 +1,9 @@
+//! Datagrams: sockets whose operations are awaited, and endpoints that call a protocol.
+
+mod options;
+mod socket;
+mod transport;
+
+pub use options::DatagramOptions;
+pub use socket::DatagramSocket;
+pub use transport::{DatagramProtocol, DatagramTransport, create_datagram_endpoint};
