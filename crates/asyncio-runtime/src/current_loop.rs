@@ -17,6 +17,7 @@ thread_local! {
 /// # Errors
 ///
 /// See [`Builder::build`](crate::Builder::build).
+#[track_caller]
 pub fn new_event_loop() -> io::Result<EventLoop> {
     EventLoop::new()
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use asyncio_blocking::{Job, ThreadPool};
 use asyncio_executor::{
-    Context, Executor, Handle, Remote, Task, TaskBuilder, TaskFactory, TaskRef,
+    Context, ExceptionContext, Executor, Handle, Remote, Task, TaskBuilder, TaskFactory, TaskRef,
 };
+use asyncio_inspect::Registration;
 use asyncio_reactor::Reactor;
 use asyncio_timers::{Clock, IntoDuration, LoopTime, Timers};
 
@@ -26,7 +27,7 @@ use crate::turn::Pace;
 /// Belongs to the thread that made it. [`run`](crate::run) and [`Runner`](crate::Runner) make, use and close one for
 /// you; take it into your own hands to run several things on one loop or to turn it from another main loop.
 ///
-/// Dropping it closes it.
+/// Dropping it closes it; in debug mode that is reported, as it is asyncio's to say so (S236).
 ///
 /// # Examples
 ///
@@ -57,6 +58,12 @@ pub(crate) struct Inner {
     pub(crate) closed: Cell<bool>,
     pub(crate) pace: Pace,
     pub(crate) slow: SlowCallbacks,
+    #[cfg(unix)]
+    pub(crate) signal_handlers: crate::signal_handlers::SignalHandlers,
+    /// Where it was made.
+    made_at: &'static Location<'static>,
+    /// Lets `asyncio ps` and `asyncio pstree` ask it.
+    _registration: Registration,
 }
 
 thread_local! {
@@ -103,6 +110,7 @@ impl Builder {
     /// # Errors
     ///
     /// When the system refuses the descriptors the reactor needs (an epoll instance, an eventfd and a timer on Linux).
+    #[track_caller]
     pub fn build(self) -> io::Result<EventLoop> {
         let reactor = Reactor::new()?;
         let notifier = reactor.notifier();
@@ -115,6 +123,8 @@ impl Builder {
         let event_loop = EventLoop {
             inner: Rc::new(Inner {
                 remote: executor.remote(),
+                made_at: Location::caller(),
+                _registration: asyncio_inspect::register(&executor),
                 executor,
                 clock_is_virtual: clock.is_virtual(),
                 timers: Timers::new(clock),
@@ -125,6 +135,8 @@ impl Builder {
                 closed: Cell::new(false),
                 pace: Pace::new(now),
                 slow: SlowCallbacks::default(),
+                #[cfg(unix)]
+                signal_handlers: Default::default(),
             }),
         };
         if self.debug.unwrap_or_else(debug::wanted_by_environment) {
@@ -140,6 +152,7 @@ impl EventLoop {
     /// # Errors
     ///
     /// See [`Builder::build`].
+    #[track_caller]
     pub fn new() -> io::Result<EventLoop> {
         EventLoop::builder().build()
     }
@@ -300,6 +313,8 @@ impl EventLoop {
         // Futures dropped here may deregister from the leaves, so these are current once more.
         let _timers = self.inner.timers.enter();
         let _reactor = self.inner.reactor.enter();
+        #[cfg(unix)]
+        self.inner.signal_handlers.clear();
         self.inner.executor.close();
         self.inner.timers.clear();
         self.inner.pool.borrow().close();
@@ -355,6 +370,38 @@ impl EventLoop {
     #[track_caller]
     pub fn call_at(&self, when: LoopTime, callback: impl FnOnce() + 'static) -> TimerHandle {
         self.inner.call_at(when, callback)
+    }
+
+    /// [`call_later`](EventLoop::call_later) for a callback that runs in the given context itself, not in a copy of the
+    /// current one; asyncio: `call_later(…, context=…)` (S246).
+    ///
+    /// # Panics
+    ///
+    /// As [`call_later`](EventLoop::call_later).
+    #[track_caller]
+    pub fn call_later_in(
+        &self,
+        context: &Context,
+        delay: impl IntoDuration,
+        callback: impl FnOnce() + 'static,
+    ) -> TimerHandle {
+        self.call_at_in(context, self.time() + delay.into_duration(), callback)
+    }
+
+    /// [`call_at`](EventLoop::call_at) for a callback that runs in the given context itself (S246).
+    ///
+    /// # Panics
+    ///
+    /// When the loop is closed.
+    #[track_caller]
+    pub fn call_at_in(
+        &self,
+        context: &Context,
+        when: LoopTime,
+        callback: impl FnOnce() + 'static,
+    ) -> TimerHandle {
+        self.inner
+            .schedule_at(when, Handle::unscheduled_in(context, callback))
     }
 
     /// Makes a task; its first step runs when the loop does (S35).
@@ -443,6 +490,11 @@ impl EventLoop {
         self.inner.stats()
     }
 
+    #[cfg(unix)]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     pub(crate) fn reactor(&self) -> &Reactor {
         &self.inner.reactor
     }
@@ -471,13 +523,18 @@ impl EventLoop {
         self.inner.pool.borrow().clone()
     }
 
-    pub(crate) fn report(&self, context: asyncio_executor::ExceptionContext) {
+    pub(crate) fn report(&self, context: ExceptionContext) {
         self.inner.executor.report(context);
     }
 }
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
+        if self.get_debug() && !self.is_closed() && !std::thread::panicking() {
+            let mut context = ExceptionContext::new("an event loop was dropped and not closed");
+            context.created_at = Some(self.inner.made_at);
+            self.report(context);
+        }
         // A loop that is running is borrowed by its run and cannot be dropped; the error is not reachable.
         let _ = self.close();
     }
@@ -520,9 +577,13 @@ impl Inner {
 
     #[track_caller]
     pub(crate) fn call_at(&self, when: LoopTime, callback: impl FnOnce() + 'static) -> TimerHandle {
+        self.schedule_at(when, Handle::unscheduled(callback))
+    }
+
+    #[track_caller]
+    pub(crate) fn schedule_at(&self, when: LoopTime, handle: Handle) -> TimerHandle {
         self.check_open("call_at");
         // Through the timers even when the time has come (S13).
-        let handle = Handle::unscheduled(callback);
         let queued = handle.clone();
         let key = self
             .timers

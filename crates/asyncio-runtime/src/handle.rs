@@ -49,7 +49,7 @@ impl LoopHandle {
 
     /// The loop, if it is the one running on this thread.
     #[track_caller]
-    fn here(&self, what: &str) -> Rc<Inner> {
+    pub(crate) fn here(&self, what: &str) -> Rc<Inner> {
         match running() {
             Some(inner) if inner.remote.same_executor(&self.remote) => inner,
             Some(_) => panic!(
@@ -138,6 +138,40 @@ impl LoopHandle {
     #[track_caller]
     pub fn call_at(&self, when: LoopTime, callback: impl FnOnce() + 'static) -> TimerHandle {
         self.here("call_at").call_at(when, callback)
+    }
+
+    /// [`call_later`](LoopHandle::call_later) for a callback that runs in the given context itself, not in a copy of the
+    /// current one; asyncio: `call_later(…, context=…)` (S246).
+    ///
+    /// # Panics
+    ///
+    /// As [`call_later`](LoopHandle::call_later).
+    #[track_caller]
+    pub fn call_later_in(
+        &self,
+        context: &Context,
+        delay: impl IntoDuration,
+        callback: impl FnOnce() + 'static,
+    ) -> TimerHandle {
+        let inner = self.here("call_later_in");
+        let when = inner.timers.now() + delay.into_duration();
+        inner.schedule_at(when, Handle::unscheduled_in(context, callback))
+    }
+
+    /// [`call_at`](LoopHandle::call_at) for a callback that runs in the given context itself (S246).
+    ///
+    /// # Panics
+    ///
+    /// Outside of this running loop.
+    #[track_caller]
+    pub fn call_at_in(
+        &self,
+        context: &Context,
+        when: LoopTime,
+        callback: impl FnOnce() + 'static,
+    ) -> TimerHandle {
+        self.here("call_at_in")
+            .schedule_at(when, Handle::unscheduled_in(context, callback))
     }
 
     /// Seconds of the loop's clock, from an arbitrary origin (S12).

@@ -30,6 +30,8 @@ mod handle;
 #[cfg(unix)]
 mod interrupt;
 mod runner;
+#[cfg(unix)]
+mod signal_handlers;
 mod stats;
 mod threadsafe;
 mod threadsafe_handle;
@@ -40,6 +42,8 @@ pub use error::RunError;
 pub use event_loop::{Builder, EventLoop};
 pub use handle::{LoopHandle, TimerHandle, get_running_loop, try_running_loop};
 pub use runner::{Runner, RunnerBuilder, run};
+#[cfg(unix)]
+pub use signal_handlers::{add_signal_handler, remove_signal_handler};
 pub use stats::LoopStats;
 pub use threadsafe::{
     ConcurrentError, ConcurrentFuture, WrapFuture, run_coroutine_threadsafe, wrap_future,

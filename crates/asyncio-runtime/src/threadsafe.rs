@@ -376,6 +376,10 @@ impl<T: Send + 'static> Forward for ConcurrentFuture<T> {
     fn is_settled(&self) -> bool {
         self.done()
     }
+
+    fn label(&self) -> &'static str {
+        "another thread"
+    }
 }
 
 /// Why a [`ConcurrentFuture`] gave no result.

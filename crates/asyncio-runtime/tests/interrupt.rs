@@ -19,7 +19,8 @@ mod unix {
     use std::process::{Child, Command, ExitStatus, Stdio};
 
     use asyncio_executor::{call_soon, catch_cancelled, current_task, finally, yield_now};
-    use asyncio_runtime::{RunError, Runner, run};
+    use asyncio_runtime::{RunError, Runner, add_signal_handler, remove_signal_handler, run};
+    use asyncio_signal::SIGINT;
     use asyncio_timers::Sleep;
 
     pub(super) fn parent() {
@@ -78,6 +79,18 @@ mod unix {
                 let (_, status) = child.end();
                 assert_eq!(status.signal(), Some(2), "{status}");
             }),
+            (
+                "a_handler_of_the_loop_has_ctrl_c_until_it_is_removed",
+                || {
+                    let mut child = Started::new("handled");
+                    child.interrupt();
+                    assert_eq!(child.line(), "handled");
+                    child.interrupt();
+                    let (rest, status) = child.end();
+                    assert_eq!(rest, "cleaned up\n");
+                    assert_eq!(status.signal(), Some(2), "{status}");
+                },
+            ),
             ("a_program_that_ignores_the_signal_is_left_alone", || {
                 let mut child = Started::through("trap '' INT; exec \"$0\" child ignoring");
                 child.interrupt();
@@ -154,6 +167,15 @@ mod unix {
                 let _ = std::io::stdin().read_to_end(&mut Vec::new());
                 println!("survived");
             }
+            "handled" => run(async {
+                add_signal_handler(SIGINT, || {
+                    assert!(remove_signal_handler(SIGINT));
+                    println!("handled");
+                })
+                .unwrap();
+                println!("ready");
+                finally(pending::<()>(), async { println!("cleaned up") }).await;
+            }),
             "ignoring" => run(async {
                 println!("ready");
                 let job = asyncio_blocking::unblock(|| {
