@@ -16,10 +16,11 @@
 //! | `lock()`, `acquire(&lock).await -> guard` | its own local lock, shared: it can be cloned |
 //! | `semaphore()`, `permit(&semaphore).await -> guard` | its own local semaphore of one permit, shared |
 //! | `group(children).await` | so many empty tasks in a group, ended |
-//! | `serve().await` | an echo server that calls `announce` and stays |
+//! | `run_program(path).await` | a child process, started and waited for, with its own `Command` |
+//! | `serve(service, bound).await` | a server on a port of 127.0.0.1 that tells `bound` which, and stays |
 
 use crate::measure::Size;
-use crate::rows::Cell;
+use crate::rows::{Cell, Service};
 
 /// A column of the table.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ pub(crate) struct Runtime {
     pub(crate) what: &'static str,
     /// Runs one cell, reports, and leaves the process.
     pub(crate) run: fn(Cell, Size),
-    /// Serves echo until the process is killed.
-    pub(crate) serve: fn(),
+    /// Serves until the process is killed.
+    pub(crate) serve: fn(Service),
 }
 
 /// `cells!(static NAME, "name", "package", "what it is", block_on)`: all cells over the vocabulary
@@ -42,11 +43,12 @@ macro_rules! cells {
         pub(crate) static $id: $crate::cells::Runtime = {
             use std::hint::black_box;
             use std::sync::Arc;
-            use std::sync::atomic::{AtomicUsize, Ordering};
+            use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
             use std::time::{Duration, Instant};
 
+            use $crate::idlers::Idlers;
             use $crate::measure::{self, Figures, Passes, Signals, Size};
-            use $crate::rows::Cell;
+            use $crate::rows::{Cell, SMALL, Service};
             use $crate::{alloc, sys};
 
             const HOUR: Duration = Duration::from_secs(3600);
@@ -362,12 +364,80 @@ macro_rules! cells {
             }
 
             async fn idle_memory(count: usize, before: (usize, usize)) -> Figures {
+                until_begun(count).await;
+                let (heap, resident) = grown(before, count);
+                Figures::one("heap", heap).and("rss", resident)
+            }
+
+            async fn until_begun(count: usize) {
                 while BEGUN.load(Ordering::Relaxed) < count {
                     sleep(Duration::from_millis(1)).await;
                 }
-                let heap = alloc::live().wrapping_sub(before.0) as f64 / count as f64;
-                let resident = sys::resident().saturating_sub(before.1) as f64 / count as f64;
-                Figures::one("heap", heap).and("rss", resident)
+            }
+
+            /// What heap and resident memory grew by since `before`, for each of `count`.
+            fn grown(before: (usize, usize), count: usize) -> (f64, f64) {
+                let heap = alloc::live().wrapping_sub(before.0) as f64;
+                let resident = sys::resident().saturating_sub(before.1) as f64;
+                (heap / count as f64, resident / count as f64)
+            }
+
+            /// First idle tasks, for what a task costs in this very process, then as many connections.
+            async fn connection_memory(size: Size) -> Figures {
+                let count = size.of(2000);
+                static PORT: AtomicU16 = AtomicU16::new(0);
+                alloc::start_counting();
+                let idle_server = spawn(serve(Service::Echo { buffer: SMALL }, |port| {
+                    PORT.store(port, Ordering::Relaxed);
+                }));
+                while PORT.load(Ordering::Relaxed) == 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                let mut tasks = Vec::with_capacity(count);
+                let before = (alloc::live(), sys::resident());
+                for _ in 0..count {
+                    tasks.push(spawn(async {
+                        BEGUN.fetch_add(1, Ordering::Relaxed);
+                        std::future::pending::<()>().await;
+                    }));
+                }
+                until_begun(count).await;
+                let (task, _) = grown(before, count);
+
+                let before = (alloc::live(), sys::resident());
+                let idlers = Idlers::connect(PORT.load(Ordering::Relaxed), count);
+                while !idlers.all_idle() {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                let (heap, resident) = grown(before, count);
+                drop((idle_server, tasks));
+                Figures::one("heap", heap)
+                    .and("beside", heap - task)
+                    .and("rss", resident)
+            }
+
+            async fn processes(size: Size) -> Figures {
+                let (count, at_a_time) = (size.of(500), 16);
+                let (mut cpu, mut wall) = (Passes::new(3), Passes::new(3));
+                while cpu.more() {
+                    let (start, cpu_start) = (Instant::now(), sys::cpu_time());
+                    let begun = Arc::new(AtomicUsize::new(0));
+                    let mut tasks = Vec::with_capacity(at_a_time);
+                    for _ in 0..at_a_time {
+                        let begun = Arc::clone(&begun);
+                        tasks.push(spawn(async move {
+                            while begun.fetch_add(1, Ordering::Relaxed) < count {
+                                run_program("/bin/true").await;
+                            }
+                        }));
+                    }
+                    for task in tasks {
+                        join(task).await;
+                    }
+                    cpu.record(sys::cpu_time() - cpu_start, count);
+                    wall.record(start.elapsed(), count);
+                }
+                Figures::one("cpu", cpu.nanoseconds() / 1e3).and("wall", wall.nanoseconds() / 1e3)
             }
 
             async fn cell(cell: Cell, size: Size) -> Figures {
@@ -402,7 +472,11 @@ macro_rules! cells {
                     }
                     Cell::Memory => memory(size).await,
                     Cell::MemoryWait => waiting_memory(size).await,
-                    Cell::Echo(_) => unreachable!("echo has processes of its own"),
+                    Cell::MemoryConn => connection_memory(size).await,
+                    Cell::Processes => processes(size).await,
+                    Cell::Echo(..) | Cell::Connects | Cell::Hello => {
+                        unreachable!("server and load are processes of their own")
+                    }
                 }
             }
 
@@ -413,7 +487,9 @@ macro_rules! cells {
                 run: |which, size| {
                     $block_on(async move { join(spawn(cell(which, size))).await.report() })
                 },
-                serve: || $block_on(async { join(spawn(serve())).await }),
+                serve: |service| {
+                    $block_on(async move { join(spawn(serve(service, measure::announce))).await })
+                },
             }
         };
     };

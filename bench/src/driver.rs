@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const USAGE: &str = "\
 usage: cargo run --release --manifest-path bench/Cargo.toml -- [options]
 
-  --rows a,b        only these rows (`echo` stands for all of echo-1, echo-64, echo-512,
+  --rows a,b        only these rows (`echo` stands for the rows of echo with both sizes,
                     `sync` for the locks and queues)
   --runtimes x,y    only these columns
   --rounds n        rounds, of which the medians are shown (5)
@@ -130,7 +130,7 @@ fn cells_named(names: &str) -> Result<Vec<Cell>, String> {
     let mut cells = Vec::new();
     for name in names.split(',') {
         match name {
-            "echo" => cells.extend(CELLS.iter().filter(|cell| matches!(cell, Cell::Echo(_)))),
+            "echo" => cells.extend(CELLS.iter().filter(|cell| matches!(cell, Cell::Echo(..)))),
             "sync" => cells.extend(CELLS.iter().filter(|cell| cell.is_sync())),
             _ => cells.push(name.parse()?),
         }
@@ -142,24 +142,20 @@ impl Samples {
     /// Runs one cell once; one that failed before is not tried again.
     fn take(&mut self, cell: Cell, column: usize, runtime: &Runtime, divisor: usize) {
         let places = || ROWS.iter().enumerate().filter(|(_, row)| row.cell == cell);
-        if places().any(|(row, _)| self.failures.contains_key(&(row, column))) {
+        if places().all(|(row, _)| self.failures.contains_key(&(row, column))) {
             return;
         }
-        let outcome = match cell {
-            Cell::Echo(connections) => echo(runtime, connections, 1000 / divisor),
-            _ => ask(&[
-                "cell",
-                &cell.to_string(),
-                runtime.name,
-                &divisor.to_string(),
-            ]),
+        let name = cell.to_string();
+        let outcome = match cell.service() {
+            Some(_) => serve(&name, runtime, 1000 / divisor),
+            None => ask(&["cell", &name, runtime.name, &divisor.to_string()]),
         };
         for (index, row) in places() {
             let figure = outcome.as_ref().map_err(Clone::clone).and_then(|figures| {
                 figures
                     .get(row.metric)
-                    .copied()
-                    .ok_or_else(|| format!("it reported no `{}`", row.metric))
+                    .cloned()
+                    .unwrap_or_else(|| Err(format!("it reported no `{}`", row.metric)))
             });
             match figure {
                 Ok(figure) => self
@@ -173,35 +169,36 @@ impl Samples {
     }
 }
 
-type Answer = Result<BTreeMap<String, f64>, String>;
+/// Figures by name; in place of one there may be the reason why there is none.
+type Answer = Result<BTreeMap<String, Result<f64, String>>, String>;
 
 /// A server on its core, the load on the other; the load's answer.
-fn echo(runtime: &Runtime, connections: usize, milliseconds: usize) -> Answer {
-    let mut server = Process::start(&["server", runtime.name])?;
+fn serve(cell: &str, runtime: &Runtime, milliseconds: usize) -> Answer {
+    let mut server = Process::start(&["server", cell, runtime.name])?;
     let port = server.first_line()?;
     ask(&[
         "load",
+        cell,
         port.trim(),
-        &connections.to_string(),
         &milliseconds.to_string(),
         &server.0.id().to_string(),
     ])
     .map_err(|reason| server.explain(reason))
 }
 
-/// Runs a child to its end; its answer is lines of a name and a number.
+/// Runs a child to its end; its answer is lines of a name and a number, or a reason.
 fn ask(arguments: &[&str]) -> Answer {
     let mut child = Process::start(arguments)?;
     let text = child.output()?;
-    let figures: BTreeMap<String, f64> = text
+    let figures: BTreeMap<String, Result<f64, String>> = text
         .lines()
         .filter_map(|line| line.split_once(' '))
-        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        .map(|(name, value)| (name.to_owned(), value.parse().map_err(|_| value.to_owned())))
         .collect();
-    if figures.is_empty() {
-        Err(child.explain("no answer".to_owned()))
-    } else {
+    if figures.values().any(Result::is_ok) {
         Ok(figures)
+    } else {
+        Err(child.explain("no answer".to_owned()))
     }
 }
 

@@ -3,11 +3,13 @@
 mod alloc;
 mod cells;
 mod driver;
+mod idlers;
 mod load;
 mod measure;
 mod rows;
 mod runtimes;
 mod sys;
+mod system_calls;
 mod table;
 
 use std::process::ExitCode;
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 /// The child processes, called by the driver only: `cell <row> <runtime> <divisor>`,
-/// `server <runtime>`, `load <port> <connections> <milliseconds> <server's process id>`.
+/// `server <row> <runtime>`, `load <row> <port> <milliseconds> <server's process id>`.
 fn run_child(kind: &str, arguments: &[String]) -> Result<(), String> {
     let argument = |index: usize| -> Result<&str, String> {
         arguments
@@ -54,10 +56,11 @@ fn run_child(kind: &str, arguments: &[String]) -> Result<(), String> {
             .parse()
             .map_err(|error| format!("{kind}: argument {index}: {error}"))
     };
+    let cell: rows::Cell = argument(0)?.parse()?;
+    sys::allow_many_files();
     match kind {
         "cell" => {
             let runtime = runtimes::find(argument(1)?)?;
-            let cell: rows::Cell = argument(0)?.parse()?;
             if cell.has_raiser() && !runtimes::is_multi_threaded(runtime) {
                 sys::pin_to_core(LOOP_CORE).map_err(|error| format!("pinning: {error}"))?;
             }
@@ -69,14 +72,18 @@ fn run_child(kind: &str, arguments: &[String]) -> Result<(), String> {
             );
         }
         "server" => {
-            let runtime = runtimes::find(argument(0)?)?;
+            let runtime = runtimes::find(argument(1)?)?;
+            let service = cell
+                .service()
+                .ok_or_else(|| format!("{cell} has no server"))?;
             sys::pin_to_core(LOOP_CORE).map_err(|error| format!("pinning: {error}"))?;
-            (runtime.serve)();
+            sys::let_strace_attach();
+            (runtime.serve)(service);
         }
         _ => {
             sys::pin_to_core(OTHER_CORE).map_err(|error| format!("pinning: {error}"))?;
             let period = Duration::from_millis(number(2)? as u64);
-            load::run(number(0)? as u16, number(1)?, period, number(3)? as u32)
+            load::run(cell, number(1)? as u16, period, number(3)? as u32)
                 .map_err(|error| format!("load: {error}"))?
                 .report();
         }

@@ -75,14 +75,19 @@ pub(crate) fn quantile(samples: &mut [f64], share: f64) -> f64 {
 
 /// What a child found out, handed to the driver through its standard output.
 #[derive(Debug, Default)]
-pub(crate) struct Figures(Vec<(&'static str, f64)>);
+pub(crate) struct Figures(Vec<(&'static str, Result<f64, String>)>);
 
 impl Figures {
     pub(crate) fn one(name: &'static str, value: f64) -> Self {
         Self::default().and(name, value)
     }
 
-    pub(crate) fn and(mut self, name: &'static str, value: f64) -> Self {
+    pub(crate) fn and(self, name: &'static str, value: f64) -> Self {
+        self.and_perhaps(name, Ok(value))
+    }
+
+    /// A figure, or why there is none (in one line, and not a number).
+    pub(crate) fn and_perhaps(mut self, name: &'static str, value: Result<f64, String>) -> Self {
         self.0.push((name, value));
         self
     }
@@ -93,7 +98,11 @@ impl Figures {
             .0
             .iter()
             .fold(String::new(), |mut text, (name, value)| {
-                writeln!(text, "{name} {value}").expect("a String takes everything");
+                let written = match value {
+                    Ok(value) => writeln!(text, "{name} {value}"),
+                    Err(reason) => writeln!(text, "{name} {reason}"),
+                };
+                written.expect("a String takes everything");
                 text
             });
         let mut out = std::io::stdout().lock();
@@ -104,7 +113,7 @@ impl Figures {
     }
 }
 
-/// Says the port of an echo server.
+/// Says the port of a server.
 pub(crate) fn announce(port: u16) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{port}")

@@ -28,10 +28,50 @@ pub(crate) enum Cell {
     WakeBurst,
     Memory,
     MemoryWait,
-    Echo(usize),
+    MemoryConn,
+    Processes,
+    /// Messages of one size on so many connections.
+    Echo(Message, usize),
+    Connects,
+    Hello,
 }
 
-pub(crate) const CELLS: [Cell; 23] = [
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Small,
+    Large,
+}
+
+/// Bytes of a small message.
+pub(crate) const SMALL: usize = 64;
+
+impl Message {
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Small => SMALL,
+            Self::Large => 16 * 1024,
+        }
+    }
+
+    /// What its server reads at a time, the same for every runtime.
+    fn buffer(self) -> usize {
+        match self {
+            Self::Small => 4 * 1024,
+            Self::Large => 64 * 1024,
+        }
+    }
+}
+
+/// What a server does with its connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Service {
+    /// Sends back what came, read into a buffer of so many bytes.
+    Echo { buffer: usize },
+    /// hyper's HTTP/1 server, which says hello to everybody.
+    Hello,
+}
+
+pub(crate) const CELLS: [Cell; 30] = [
     Cell::Spawn,
     Cell::Group,
     Cell::Yield,
@@ -52,15 +92,36 @@ pub(crate) const CELLS: [Cell; 23] = [
     Cell::WakeBurst,
     Cell::Memory,
     Cell::MemoryWait,
-    Cell::Echo(1),
-    Cell::Echo(64),
-    Cell::Echo(512),
+    Cell::MemoryConn,
+    Cell::Processes,
+    Cell::Echo(Message::Small, 1),
+    Cell::Echo(Message::Small, 64),
+    Cell::Echo(Message::Small, 512),
+    Cell::Echo(Message::Large, 1),
+    Cell::Echo(Message::Large, 64),
+    Cell::Echo(Message::Large, 512),
+    Cell::Connects,
+    Cell::Hello,
 ];
 
 impl Cell {
     /// Whether a thread beside the loop takes part, so that both need a core of their own.
     pub(crate) fn has_raiser(self) -> bool {
         matches!(self, Cell::Wake | Cell::WakeAsleep | Cell::WakeBurst)
+    }
+
+    /// What its server does, if it is a server in one process and a load in another.
+    pub(crate) fn service(self) -> Option<Service> {
+        match self {
+            Cell::Echo(message, _) => Some(Service::Echo {
+                buffer: message.buffer(),
+            }),
+            Cell::Connects => Some(Service::Echo {
+                buffer: Message::Small.buffer(),
+            }),
+            Cell::Hello => Some(Service::Hello),
+            _ => None,
+        }
     }
 
     /// Whether it asks about locks and queues: all that `ours-threadsafe` is for.
@@ -80,15 +141,21 @@ impl Cell {
             (cell, _) if runtime == THREADSAFE && !cell.is_sync() => {
                 Remark::Lacks("ours-threadsafe is there for locks and queues only")
             }
-            (Cell::Group, "smol" | "monoio" | "glommio") => Remark::Nearest(
-                "smol, monoio and glommio have no group of tasks: spawned tasks in a `FuturesUnordered`",
+            (Cell::Group, "smol" | "monoio" | "compio" | "glommio") => Remark::Nearest(
+                "smol, monoio, compio and glommio have no group of tasks: spawned tasks in a `FuturesUnordered`",
             ),
+            (Cell::Yield, "compio") => {
+                Remark::Nearest("compio has no yield of its own: a future that wakes itself")
+            }
             (Cell::Yield | Cell::Contended, "monoio") => Remark::Exempt(
                 "does not compete: monoio has no yield of its own, and puts a task that wakes itself at the \
                  front of its queue, so the task that yields is polled again at once and nobody else runs",
             ),
-            (Cell::Lock, "monoio" | "glommio") => {
+            (Cell::Lock, "monoio" | "compio" | "glommio") => {
                 Remark::Nearest("local-sync and glommio have no mutex: a semaphore with one permit")
+            }
+            (Cell::Contended, "compio") => {
+                Remark::Nearest("local-sync has no mutex: a semaphore with one permit")
             }
             (Cell::Contended, "glommio") => Remark::Nearest(
                 "glommio has no mutex: a semaphore with one permit, which its holder gets again before those who wait",
@@ -96,9 +163,15 @@ impl Cell {
             (Cell::Oneshot | Cell::MemoryWait, "smol" | "glommio") => {
                 Remark::Nearest("smol and glommio have no oneshot: a channel for one value")
             }
-            (Cell::Watch, "smol" | "monoio" | "glommio") => {
+            (Cell::Watch, "smol" | "monoio" | "compio" | "glommio") => {
                 Remark::Lacks("smol, local-sync and glommio have no watch")
             }
+            (Cell::Processes, "monoio" | "glommio") => {
+                Remark::Lacks("monoio and glommio have no child processes")
+            }
+            (Cell::Hello, "monoio") => Remark::Nearest(
+                "monoio's connections are polled for hyper (`poll-io`): readiness, also under io_uring",
+            ),
             _ => return None,
         })
     }
@@ -145,7 +218,12 @@ impl fmt::Display for Cell {
             Cell::WakeBurst => "wake-burst",
             Cell::Memory => "memory",
             Cell::MemoryWait => "memory-wait",
-            Cell::Echo(connections) => return write!(f, "echo-{connections}"),
+            Cell::MemoryConn => "memory-conn",
+            Cell::Processes => "processes",
+            Cell::Echo(Message::Small, connections) => return write!(f, "echo-{connections}"),
+            Cell::Echo(Message::Large, connections) => return write!(f, "echo16k-{connections}"),
+            Cell::Connects => "connects",
+            Cell::Hello => "hyper",
         })
     }
 }
@@ -198,11 +276,26 @@ const fn row(
     }
 }
 
-/// The metrics of the echo cells, which `load.rs` reports.
-pub(crate) const ECHO_CPU: &str = "cpu";
-pub(crate) const ECHO_RATE: &str = "rate";
+/// The metrics of a load, for each of its exchanges (a message, a connection, a request).
+pub(crate) const LOAD_CPU: &str = "cpu";
+pub(crate) const LOAD_RATE: &str = "rate";
+pub(crate) const LOAD_CALLS: &str = "calls";
 
-pub(crate) static ROWS: [Row; 30] = [
+/// Microseconds of the server's processor time.
+const fn cpu(cell: Cell, title: &'static str) -> Row {
+    row(cell, LOAD_CPU, title, "us", Better::Lower, 2)
+}
+
+const fn rate(cell: Cell, title: &'static str, unit: &'static str) -> Row {
+    row(cell, LOAD_RATE, title, unit, Better::Higher, 0)
+}
+
+/// The server's system calls.
+const fn calls(cell: Cell, title: &'static str) -> Row {
+    row(cell, LOAD_CALLS, title, "calls", Better::Lower, 2)
+}
+
+pub(crate) static ROWS: [Row; 53] = [
     row(
         Cell::Spawn,
         "ns",
@@ -396,51 +489,127 @@ pub(crate) static ROWS: [Row; 30] = [
         0,
     ),
     row(
-        Cell::Echo(1),
-        ECHO_CPU,
-        "echo, 1 connection, server CPU",
-        "us",
+        Cell::MemoryConn,
+        "heap",
+        "idle connection with its task, heap",
+        "B",
         Better::Lower,
-        2,
-    ),
-    row(
-        Cell::Echo(1),
-        ECHO_RATE,
-        "echo, 1 connection",
-        "msg/s",
-        Better::Higher,
         0,
     ),
     row(
-        Cell::Echo(64),
-        ECHO_CPU,
-        "echo, 64 connections, server CPU",
-        "us",
+        Cell::MemoryConn,
+        "beside",
+        "idle connection beside an idle task, heap",
+        "B",
         Better::Lower,
-        2,
-    ),
-    row(
-        Cell::Echo(64),
-        ECHO_RATE,
-        "echo, 64 connections",
-        "msg/s",
-        Better::Higher,
         0,
     ),
     row(
-        Cell::Echo(512),
-        ECHO_CPU,
-        "echo, 512 connections, server CPU",
-        "us",
+        Cell::MemoryConn,
+        "rss",
+        "idle connection with its task, resident",
+        "B",
         Better::Lower,
-        2,
-    ),
-    row(
-        Cell::Echo(512),
-        ECHO_RATE,
-        "echo, 512 connections",
-        "msg/s",
-        Better::Higher,
         0,
     ),
+    row(
+        Cell::Processes,
+        "cpu",
+        "500 processes, 16 at a time, parent's CPU",
+        "us",
+        Better::Lower,
+        0,
+    ),
+    row(
+        Cell::Processes,
+        "wall",
+        "500 processes, 16 at a time, wall",
+        "us",
+        Better::Lower,
+        0,
+    ),
+    cpu(
+        Cell::Echo(Message::Small, 1),
+        "echo 64 B, 1 connection, server CPU",
+    ),
+    rate(
+        Cell::Echo(Message::Small, 1),
+        "echo 64 B, 1 connection",
+        "msg/s",
+    ),
+    calls(
+        Cell::Echo(Message::Small, 1),
+        "echo 64 B, 1 connection, system calls",
+    ),
+    cpu(
+        Cell::Echo(Message::Small, 64),
+        "echo 64 B, 64 connections, server CPU",
+    ),
+    rate(
+        Cell::Echo(Message::Small, 64),
+        "echo 64 B, 64 connections",
+        "msg/s",
+    ),
+    calls(
+        Cell::Echo(Message::Small, 64),
+        "echo 64 B, 64 connections, system calls",
+    ),
+    cpu(
+        Cell::Echo(Message::Small, 512),
+        "echo 64 B, 512 connections, server CPU",
+    ),
+    rate(
+        Cell::Echo(Message::Small, 512),
+        "echo 64 B, 512 connections",
+        "msg/s",
+    ),
+    calls(
+        Cell::Echo(Message::Small, 512),
+        "echo 64 B, 512 connections, system calls",
+    ),
+    cpu(
+        Cell::Echo(Message::Large, 1),
+        "echo 16 KiB, 1 connection, server CPU",
+    ),
+    rate(
+        Cell::Echo(Message::Large, 1),
+        "echo 16 KiB, 1 connection",
+        "msg/s",
+    ),
+    calls(
+        Cell::Echo(Message::Large, 1),
+        "echo 16 KiB, 1 connection, system calls",
+    ),
+    cpu(
+        Cell::Echo(Message::Large, 64),
+        "echo 16 KiB, 64 connections, server CPU",
+    ),
+    rate(
+        Cell::Echo(Message::Large, 64),
+        "echo 16 KiB, 64 connections",
+        "msg/s",
+    ),
+    calls(
+        Cell::Echo(Message::Large, 64),
+        "echo 16 KiB, 64 connections, system calls",
+    ),
+    cpu(
+        Cell::Echo(Message::Large, 512),
+        "echo 16 KiB, 512 connections, server CPU",
+    ),
+    rate(
+        Cell::Echo(Message::Large, 512),
+        "echo 16 KiB, 512 connections",
+        "msg/s",
+    ),
+    calls(
+        Cell::Echo(Message::Large, 512),
+        "echo 16 KiB, 512 connections, system calls",
+    ),
+    cpu(Cell::Connects, "connection made and closed, server CPU"),
+    rate(Cell::Connects, "connections made and closed", "conn/s"),
+    calls(Cell::Connects, "connection made and closed, system calls"),
+    cpu(Cell::Hello, "hyper, 64 connections, server CPU"),
+    rate(Cell::Hello, "hyper, 64 connections", "req/s"),
+    calls(Cell::Hello, "hyper, 64 connections, system calls"),
 ];

@@ -3,7 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{
+    PTracer, Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, set_ptracer,
+    setrlimit,
+};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Ties this process, and the threads it will start, to one core.
@@ -16,6 +19,23 @@ pub(crate) fn pin_to_core(core: usize) -> io::Result<()> {
 /// A bench that is killed takes its children along.
 pub(crate) fn die_with_parent() {
     set_parent_process_death_signal(Some(Signal::KILL)).expect("Linux has PR_SET_PDEATHSIG");
+}
+
+/// Raises the limit of open files as far as it goes: 2000 connections have both their ends in one process.
+pub(crate) fn allow_many_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let all = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // Where it cannot be raised, the row that needs it says so itself.
+    let _ = setrlimit(Resource::Nofile, all);
+}
+
+/// Lets a process that is not an ancestor trace this one, where Yama forbids that.
+pub(crate) fn let_strace_attach() {
+    // Without Yama there is no such option and no need of it.
+    let _ = set_ptracer(PTracer::Any);
 }
 
 /// Processor time (user and system, all threads) used by this process so far.

@@ -1,5 +1,6 @@
 //! glommio: io_uring only.
 
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,15 +8,18 @@ use glommio::channels::local_channel::{self, LocalReceiver, LocalSender};
 use glommio::net::TcpListener;
 use glommio::sync::{Permit, Semaphore};
 use glommio::{LocalExecutorBuilder, Placement, Task};
+use smol_hyper::rt::FuturesIo;
 
 use self::{permit as acquire, receive as take, semaphore as lock, send as put};
 use glommio::channels::local_channel::new_unbounded as queue;
 use glommio::spawn_local as spawn;
 use glommio::timer::sleep;
 
+use super::hello::hello;
+use super::no_process::run_program;
 use super::no_watch::{changed, publish, watch};
 use super::{echo, unordered};
-use crate::measure::announce;
+use crate::rows::Service;
 
 fn block_on(future: impl Future<Output = ()>) {
     LocalExecutorBuilder::new(Placement::Unbound)
@@ -84,12 +88,16 @@ async fn group(children: usize) {
     unordered((0..children).map(|_| spawn(async {}))).await;
 }
 
-async fn serve() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    announce(listener.local_addr().expect("it is bound").port());
+async fn serve(service: Service, bound: impl FnOnce(u16)) {
+    let listener = super::listener(bound);
+    // SAFETY: the descriptor is a listening socket's, and nobody else owns it any more.
+    let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
     loop {
         let stream = listener.accept().await.expect("accept");
-        detach(spawn(echo(stream)));
+        match service {
+            Service::Echo { buffer } => detach(spawn(echo(stream, buffer))),
+            Service::Hello => detach(spawn(hello(FuturesIo::new(stream)))),
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! The columns.
 
+mod compio;
 mod glommio;
+mod hello;
+mod local_sync;
 mod monoio;
 #[cfg(feature = "ours")]
 mod ours;
@@ -13,6 +16,8 @@ mod tokio_common;
 mod tokio_local;
 mod tokio_local_runtime;
 mod tokio_multi;
+
+use std::net::{Ipv4Addr, TcpListener};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -30,6 +35,7 @@ pub(crate) static RUNTIMES: &[&Runtime] = &[
     &smol::SMOL,
     &monoio::EPOLL,
     &monoio::URING,
+    &compio::COMPIO,
     &glommio::GLOMMIO,
 ];
 
@@ -82,17 +88,30 @@ mod no_watch {
     }
 }
 
-/// Bytes an echo server reads at a time.
-const READ: usize = 4096;
+/// Likewise for runtimes without child processes.
+mod no_process {
+    pub(super) async fn run_program(_: &str) {
+        unreachable!("there are no processes")
+    }
+}
 
-/// What the servers of smol and glommio do with a connection; both speak futures-io.
-async fn echo<S>(mut stream: S)
+/// What every peer's server listens on. The connections inherit `TCP_NODELAY`, which ours have unless told
+/// otherwise: without it an echo in two pieces waits for the client's delayed acknowledgement.
+fn listener(bound: impl FnOnce(u16)) -> TcpListener {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    rustix::net::sockopt::set_tcp_nodelay(&listener, true).expect("it is a TCP socket");
+    bound(listener.local_addr().expect("it is bound").port());
+    listener
+}
+
+/// What the echo servers of smol and glommio do with a connection; both speak futures-io.
+async fn echo<S>(mut stream: S, buffer: usize)
 where
     S: ::smol::io::AsyncRead + ::smol::io::AsyncWrite + Unpin,
 {
     use ::smol::io::{AsyncReadExt, AsyncWriteExt};
 
-    let mut buffer = [0; READ];
+    let mut buffer = vec![0; buffer];
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
         if stream.write_all(&buffer[..read]).await.is_err() {
             break;

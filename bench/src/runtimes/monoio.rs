@@ -1,28 +1,27 @@
 //! monoio, once with its epoll driver ("legacy") and once with io_uring.
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use local_sync::mpsc::{bounded as slots, unbounded};
-use local_sync::oneshot as one;
-use local_sync::semaphore::{Semaphore, SemaphorePermit};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::task::JoinHandle;
 use monoio::time::TimeDriver;
+use monoio::utils::is_legacy;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
+use monoio_compat::hyper::MonoioIo;
 
-use self::{permit as acquire, semaphore as lock};
-use local_sync::mpsc::bounded::channel as bounded;
-use local_sync::mpsc::unbounded::channel as queue;
-use local_sync::oneshot::channel as oneshot;
 use monoio::spawn;
 use monoio::time::sleep;
 
+use super::hello::hello;
+use super::local_sync::{
+    acquire, bounded, lock, oneshot, permit, put, queue, receive, semaphore, send, take, tell, wait,
+};
+use super::no_process::run_program;
 use super::no_watch::{changed, publish, watch};
-use super::{READ, unordered};
-use crate::measure::announce;
+use super::unordered;
 use crate::measure::one_trip as yield_now;
+use crate::rows::Service;
 
 fn block_on_epoll(future: impl Future<Output = ()>) {
     let mut runtime: Runtime<TimeDriver<LegacyDriver>> = RuntimeBuilder::<LegacyDriver>::new()
@@ -52,54 +51,28 @@ async fn timeout(duration: Duration, future: impl Future) -> bool {
     monoio::time::timeout(duration, future).await.is_ok()
 }
 
-async fn send<T>(sender: &unbounded::Tx<T>, value: T) {
-    assert!(sender.send(value).is_ok());
-}
-
-async fn receive<T>(receiver: &mut unbounded::Rx<T>) -> T {
-    receiver.recv().await.expect("the sender lives")
-}
-
-async fn put<T>(sender: &slots::Tx<T>, value: T) {
-    assert!(sender.send(value).await.is_ok());
-}
-
-async fn take<T>(receiver: &mut slots::Rx<T>) -> T {
-    receiver.recv().await.expect("the sender lives")
-}
-
-fn tell<T>(sender: one::Sender<T>, value: T) {
-    assert!(sender.send(value).is_ok());
-}
-
-async fn wait<T>(receiver: one::Receiver<T>) -> Option<T> {
-    receiver.await.ok()
-}
-
-/// The lock too: local-sync has no other.
-fn semaphore() -> Rc<Semaphore> {
-    Rc::new(Semaphore::new(1))
-}
-
-async fn permit(semaphore: &Semaphore) -> SemaphorePermit<'_> {
-    semaphore.acquire().await.expect("it stays open")
-}
-
 async fn group(children: usize) {
     unordered((0..children).map(|_| spawn(async {}))).await;
 }
 
-async fn serve() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    announce(listener.local_addr().expect("it is bound").port());
+async fn serve(service: Service, bound: impl FnOnce(u16)) {
+    let listener = super::listener(bound);
+    listener.set_nonblocking(is_legacy()).expect("it is open");
+    let listener = TcpListener::from_std(listener).expect("it listens");
     loop {
         let (stream, _) = listener.accept().await.expect("accept");
-        detach(spawn(echo(stream)));
+        match service {
+            Service::Echo { buffer } => detach(spawn(echo(stream, buffer))),
+            Service::Hello => {
+                let stream = stream.try_into_poll_io().expect("it can be polled");
+                detach(spawn(hello(MonoioIo::new(stream))));
+            }
+        }
     }
 }
 
-async fn echo(mut stream: TcpStream) {
-    let mut buffer = Vec::with_capacity(READ);
+async fn echo(mut stream: TcpStream, buffer: usize) {
+    let mut buffer = Vec::with_capacity(buffer);
     loop {
         let outcome;
         (outcome, buffer) = stream.read(buffer).await;

@@ -4,10 +4,10 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use asyncio::{StreamReader, StreamWriter, Task, TaskGroup};
+use asyncio::{Server, SocketStream, StreamReader, StreamWriter, Task, TaskGroup};
 
-use super::READ;
-use crate::measure::announce;
+use super::hello::hello;
+use crate::rows::Service;
 
 pub(super) async fn join<T>(task: Task<T>) -> T {
     task.await.expect("no task panics")
@@ -94,20 +94,35 @@ macro_rules! primitives {
 }
 pub(super) use primitives;
 
-pub(super) async fn serve() {
-    let server = asyncio::start_server(echo, "127.0.0.1", 0)
-        .await
-        .expect("a free port");
-    announce(server.local_addrs()[0].port());
-    server
-        .serve_forever()
-        .await
-        .expect("it serves until it is killed");
+pub(super) async fn run_program(path: &str) {
+    let child = asyncio_process::create_subprocess_exec(path).spawn().await;
+    assert_eq!(child.expect("it can be started").wait().await, 0);
+}
+
+pub(super) async fn serve(service: Service, bound: impl FnOnce(u16)) {
+    match service {
+        Service::Echo { buffer } => {
+            let client = move |reader, writer| echo(reader, writer, buffer);
+            let server = asyncio::start_server(client, "127.0.0.1", 0).await;
+            forever(server.expect("a free port"), bound).await;
+        }
+        Service::Hello => {
+            let client = |reader, writer| hello(SocketStream::from((reader, writer)));
+            let server = asyncio::start_server(client, "127.0.0.1", 0).await;
+            forever(server.expect("a free port"), bound).await;
+        }
+    }
+}
+
+async fn forever(server: Server, bound: impl FnOnce(u16)) {
+    bound(server.local_addrs()[0].port());
+    let outcome = server.serve_forever().await;
+    outcome.expect("it serves until it is killed");
 }
 
 /// Through the streams: a read into a buffer of its own, as the peers do, a write, a drain.
-async fn echo(mut reader: StreamReader, writer: StreamWriter) {
-    let mut buffer = [0; READ];
+async fn echo(mut reader: StreamReader, writer: StreamWriter, buffer: usize) {
+    let mut buffer = vec![0; buffer];
     while let Ok(n @ 1..) = reader.read_into(&mut buffer).await {
         writer.write(&buffer[..n]);
         if writer.drain().await.is_err() {

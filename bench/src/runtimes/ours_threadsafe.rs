@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use asyncio::{create_task as spawn, run as block_on, sleep, yield_now};
 
-use super::ours_common::{group, join, serve, timeout};
+use super::ours_common::{group, join, run_program, serve, timeout};
 
 super::ours_common::primitives!(Arc, asyncio_sync::threadsafe);
 

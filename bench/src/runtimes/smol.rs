@@ -8,15 +8,18 @@ use smol::channel::{self, Receiver, Sender};
 use smol::future::or;
 use smol::lock::{Mutex, MutexGuard, Semaphore, SemaphoreGuard};
 use smol::net::TcpListener;
-use smol::{LocalExecutor, Task, Timer};
+use smol::process::Command;
+use smol::{Async, LocalExecutor, Task, Timer};
+use smol_hyper::rt::FuturesIo;
 
 use self::{receive as take, send as put};
 use smol::channel::{bounded, unbounded as queue};
 use smol::future::yield_now;
 
+use super::hello::hello;
 use super::no_watch::{changed, publish, watch};
 use super::{echo, unordered};
-use crate::measure::announce;
+use crate::rows::Service;
 
 thread_local! {
     static EXECUTOR: OnceCell<&'static LocalExecutor<'static>> = const { OnceCell::new() };
@@ -98,12 +101,20 @@ async fn group(children: usize) {
     unordered((0..children).map(|_| spawn(async {}))).await;
 }
 
-async fn serve() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    announce(listener.local_addr().expect("it is bound").port());
+async fn run_program(path: &str) {
+    let status = Command::new(path).status().await;
+    assert!(status.expect("it can be started").success());
+}
+
+async fn serve(service: Service, bound: impl FnOnce(u16)) {
+    let listener = Async::new(super::listener(bound)).expect("it listens");
+    let listener = TcpListener::from(listener);
     loop {
         let (stream, _) = listener.accept().await.expect("accept");
-        detach(spawn(echo(stream)));
+        match service {
+            Service::Echo { buffer } => detach(spawn(echo(stream, buffer))),
+            Service::Hello => detach(spawn(hello(FuturesIo::new(stream)))),
+        }
     }
 }
 

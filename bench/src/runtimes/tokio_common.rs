@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 use tokio::sync::{
     Mutex, MutexGuard, Semaphore, SemaphorePermit, mpsc, oneshot as one, watch as watching,
 };
@@ -15,15 +17,10 @@ pub(super) use tokio::sync::oneshot::channel as oneshot;
 pub(super) use tokio::task::yield_now;
 pub(super) use tokio::time::sleep;
 
-use super::READ;
-use crate::measure::announce;
+use super::hello::hello;
 
 pub(super) async fn join<T>(task: JoinHandle<T>) -> T {
     task.await.expect("no task panics")
-}
-
-pub(super) fn detach<T>(task: JoinHandle<T>) {
-    drop(task);
 }
 
 pub(super) async fn timeout<F: Future>(duration: Duration, future: F) -> bool {
@@ -90,17 +87,43 @@ pub(super) async fn joined(children: usize, spawn: impl Fn(&mut JoinSet<()>)) {
     group.join_all().await;
 }
 
-pub(super) async fn serve(spawn: impl Fn(TcpStream)) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    announce(listener.local_addr().expect("it is bound").port());
-    loop {
-        let (stream, _) = listener.accept().await.expect("accept");
-        spawn(stream);
-    }
+pub(super) async fn run_program(path: &str) {
+    let status = Command::new(path).status().await;
+    assert!(status.expect("it can be started").success());
 }
 
-pub(super) async fn echo(mut stream: TcpStream) {
-    let mut buffer = [0; READ];
+pub(super) fn bind(bound: impl FnOnce(u16)) -> TcpListener {
+    let listener = super::listener(bound);
+    listener.set_nonblocking(true).expect("it is open");
+    TcpListener::from_std(listener).expect("it listens")
+}
+
+/// `serve!(spawn)`: the server, over the flavour's own `spawn`.
+macro_rules! serve {
+    ($spawn:path) => {
+        async fn serve(service: $crate::rows::Service, bound: impl FnOnce(u16)) {
+            use $crate::rows::Service;
+            use $crate::runtimes::tokio_common::{bind, echo, hello_over};
+
+            let listener = bind(bound);
+            loop {
+                let (stream, _) = listener.accept().await.expect("accept");
+                match service {
+                    Service::Echo { buffer } => drop($spawn(echo(stream, buffer))),
+                    Service::Hello => drop($spawn(hello_over(stream))),
+                }
+            }
+        }
+    };
+}
+pub(super) use serve;
+
+pub(super) fn hello_over(stream: TcpStream) -> impl Future<Output = ()> + Send {
+    hello(TokioIo::new(stream))
+}
+
+pub(super) async fn echo(mut stream: TcpStream, buffer: usize) {
+    let mut buffer = vec![0; buffer];
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
         if stream.write_all(&buffer[..read]).await.is_err() {
             break;
