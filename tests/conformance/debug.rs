@@ -168,3 +168,53 @@ fn pending_tasks_at_the_end_and_unseen_errors_are_reported_also_without_debug_mo
         ]
     );
 }
+
+#[test]
+fn in_debug_mode_a_future_and_a_loop_say_where_they_were_made() {
+    // S236
+    let places = |debug: bool| {
+        let event_loop = EventLoop::builder()
+            .clock(asyncio::Clock::auto())
+            .debug(debug)
+            .build()
+            .unwrap();
+        let trace = Trace::default();
+        let log = trace.clone();
+        event_loop.set_exception_handler(Some(Rc::new(move |context: &ExceptionContext| {
+            let place = context.created_at;
+            assert!(place.is_none_or(|place| place.file() == file!()));
+            let text = context.to_string();
+            assert_eq!(text.contains("created at: "), place.is_some());
+            log.log(format!("{}: {}", context.message, place.is_some()));
+        })));
+        event_loop
+            .run_until_complete(async move {
+                let future = asyncio::Future::<()>::new();
+                future.set_exception("never asked for").unwrap();
+            })
+            .unwrap();
+        drop(event_loop); // and not closed
+        trace.take()
+    };
+    assert_eq!(
+        places(true),
+        [
+            "a future's exception was never retrieved: true",
+            "an event loop was dropped and not closed: true",
+        ]
+    );
+    assert_eq!(
+        places(false),
+        ["a future's exception was never retrieved: false"]
+    );
+}
+
+#[test]
+fn a_loop_that_was_closed_is_dropped_without_a_word_also_in_debug_mode() {
+    // S236
+    let event_loop = EventLoop::builder().debug(true).build().unwrap();
+    let reports = collect_reports(&event_loop);
+    event_loop.close().unwrap();
+    drop(event_loop);
+    assert!(reports.is_empty());
+}

@@ -7,7 +7,8 @@ use asyncio::{
     gather, get_running_loop, shield, sleep,
 };
 
-use crate::harness::{collect_reports, new_loop, run, settle, traced};
+use crate::harness::{collect_reports, new_loop, run, settle};
+use crate::twin::{Told, log, outcome, twin};
 
 fn eager() -> TaskBuilder {
     TaskBuilder::new().eager_start(true)
@@ -16,44 +17,33 @@ fn eager() -> TaskBuilder {
 #[test]
 fn the_first_step_runs_inside_the_call_up_to_its_first_suspension() {
     // S237
-    let trace = traced(|trace| async move {
-        let log = trace.clone();
+    twin(async || {
         let creator = current_task().unwrap();
-        let task = eager().name("eager").spawn(async move {
-            log.log(format!("{} begins", current_task().unwrap().get_name()));
+        let task = eager().name("eager").spawn(async {
+            log(format!("{} begins", current_task().unwrap().get_name()));
             sleep(0).await;
-            log.log("ends");
+            log("ends");
         });
-        trace.log("the creator goes on");
-        assert_eq!(current_task().unwrap(), creator);
-        assert!(!task.done());
+        log("the creator goes on");
+        let is_creator = current_task().unwrap() == creator;
+        log(format!("{} {}", is_creator.told(), task.done().told()));
         task.await.unwrap();
     });
-    assert_eq!(trace, ["eager begins", "the creator goes on", "ends"]);
 }
 
 #[test]
 fn one_that_does_not_suspend_is_done_at_once_and_its_callbacks_still_go_through_the_queue() {
     // S238
-    let trace = traced(|trace| async move {
-        let task = eager().spawn(async { 7 });
-        assert!(task.done());
-        get_running_loop().call_soon(trace.logs("queued before"));
-        task.add_done_callback(trace.logs("done callback"));
-        trace.log("added");
-        assert_eq!(task.await.unwrap(), 7);
-        trace.log("awaited without a turn");
+    twin(async || {
+        let task = eager().spawn(settle(0));
+        log(task.done().told());
+        get_running_loop().call_soon(|| log("queued before"));
+        task.add_done_callback(|| log("done callback"));
+        log("added");
+        task.await.unwrap();
+        log("awaited without a turn");
         settle(1).await;
     });
-    assert_eq!(
-        trace,
-        [
-            "added",
-            "awaited without a turn",
-            "queued before",
-            "done callback"
-        ]
-    );
 }
 
 #[test]
@@ -96,22 +86,19 @@ fn a_panic_in_the_step_is_the_tasks_outcome_and_not_the_callers() {
 #[test]
 fn one_that_was_cancelled_after_its_step_cleans_up_and_a_lazy_one_never_began() {
     // S241, S45
-    let trace = traced(|trace| async move {
-        let body = |name: &'static str| {
-            let trace = trace.clone();
-            async move {
-                trace.log(format!("{name} begins"));
-                let _ = catch_cancelled(pending::<()>()).await;
-                trace.log(format!("{name} cleans up"));
+    twin(async || {
+        let body = async |name: &'static str| {
+            log(format!("{name} begins"));
+            if catch_cancelled(pending::<()>()).await.is_err() {
+                log(format!("{name} cleans up"));
             }
         };
-        let started = eager().spawn(body("eager"));
-        let lazy = create_task(body("lazy"));
-        assert!(started.cancel() && lazy.cancel());
-        assert!(started.await.is_ok());
-        assert!(lazy.await.unwrap_err().is_cancelled());
+        let (started, lazy) = (eager().spawn(body("eager")), create_task(body("lazy")));
+        let (one, other) = (started.cancel(), lazy.cancel());
+        log(format!("{} {}", one.told(), other.told()));
+        outcome("eager", started).await;
+        outcome("lazy", lazy).await;
     });
-    assert_eq!(trace, ["eager begins", "eager cleans up"]);
 }
 
 #[test]
@@ -176,20 +163,14 @@ fn gathers_groups_and_shields_take_children_that_are_done_before_they_are_looked
 #[test]
 fn bodies_interleave_with_their_creator() {
     // S242
-    let trace = traced(|trace| async move {
-        get_running_loop().set_task_factory(TaskFactory::Eager);
-        let body = |name: &'static str| {
-            let trace = trace.clone();
-            async move {
-                trace.log(format!("{name}1"));
-                sleep(0).await;
-                trace.log(format!("{name}2"));
-            }
+    twin(async || {
+        let body = async |name: &'static str| {
+            log(format!("{name}1"));
+            sleep(0).await;
+            log(format!("{name}2"));
         };
-        let a = body("a");
-        let b = body("b");
-        gather((a, b)).await;
-        trace.log("end");
+        get_running_loop().set_task_factory(TaskFactory::Eager);
+        gather((body("a"), body("b"))).await;
+        log("end");
     });
-    assert_eq!(trace, ["a1", "b1", "a2", "b2", "end"]);
 }

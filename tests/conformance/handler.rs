@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use asyncio::{
-    ContextVar, EventLoop, ExceptionContext, create_task, get_running_loop,
-    run_coroutine_threadsafe, sleep,
+    ContextVar, EventLoop, ExceptionContext, TaskGroup, catch_cancelled, create_task,
+    get_running_loop, run_coroutine_threadsafe, sleep,
 };
 
 use crate::harness::{Trace, collect_reports, new_loop, run, settle};
+use crate::twin::{log, twin};
 
 static WHO: ContextVar<&str> = ContextVar::new("who");
 
@@ -93,65 +94,46 @@ fn none_puts_the_default_handler_back() {
 
 #[test]
 fn a_handler_that_fails_harms_nobody_and_is_used_again() {
-    // S184: both reports go to standard error, by the default handler.
-    let event_loop = new_loop();
-    let asked = Trace::default();
-    let log = asked.clone();
-    event_loop.set_exception_handler(Some(Rc::new(move |context: &ExceptionContext| {
-        log.log(context.message.clone());
-        panic!("the handler fails");
-    })));
-    event_loop
-        .run_until_complete(async {
-            let handle = get_running_loop();
-            handle.call_exception_handler(ExceptionContext::new("first"));
-            handle.call_exception_handler(ExceptionContext::new("second"));
-            sleep(0).await;
-        })
-        .unwrap();
-    assert_eq!(asked, ["first", "second"]);
+    // S184: its failures go to standard error, by the default handler.
+    twin(async || {
+        let event_loop = get_running_loop();
+        event_loop.set_exception_handler(Some(Rc::new(|context: &ExceptionContext| {
+            log(format!("handled {}", context.message));
+            panic!("the handler fails");
+        })));
+        event_loop.call_exception_handler(ExceptionContext::new("first"));
+        event_loop.call_exception_handler(ExceptionContext::new("second"));
+        sleep(0).await;
+        log("goes on");
+    });
 }
 
 #[test]
 fn the_handler_runs_in_the_context_of_the_task_or_callback_concerned() {
     // S185
-    let event_loop = new_loop();
-    let reports = on_report(&event_loop, |context| {
-        format!(
-            "{:?}: {}",
-            WHO.get(),
-            context.exception.as_deref().unwrap_or("-")
-        )
+    twin(async || {
+        let event_loop = get_running_loop();
+        event_loop.set_exception_handler(Some(Rc::new(|context: &ExceptionContext| {
+            let text = context.exception.as_deref().unwrap();
+            let text = text.rsplit(": ").next().unwrap(); // without `the task panicked`
+            log(format!("{}: {text}", WHO.get().unwrap()));
+        })));
+        async fn fails_as(who: &'static str, what: &'static str) {
+            WHO.set(who);
+            panic!("{what}");
+        }
+        WHO.set("creator");
+        create_task(fails_as("task", "a")).detach();
+        let unseen = create_task(fails_as("unseen", "b"));
+        event_loop.call_soon(|| {
+            WHO.set("callback");
+            panic!("c");
+        });
+        settle(2).await;
+        log("the handle goes");
+        drop(unseen);
+        log(format!("the task is {}", WHO.get().unwrap()));
     });
-    event_loop
-        .run_until_complete(async {
-            WHO.set("creator");
-            create_task(async {
-                WHO.set("task");
-                panic!("a");
-            })
-            .detach();
-            let unseen = create_task(async {
-                WHO.set("unseen");
-                panic!("b");
-            });
-            get_running_loop().call_soon(|| {
-                WHO.set("callback");
-                panic!("c");
-            });
-            settle(2).await;
-            drop(unseen);
-            assert_eq!(WHO.get(), Some("creator"));
-        })
-        .unwrap();
-    assert_eq!(
-        reports,
-        [
-            "Some(\"task\"): the task panicked: a",
-            "Some(\"callback\"): c",
-            "Some(\"unseen\"): the task panicked: b", // when its handle went
-        ]
-    );
 }
 
 #[test]
@@ -170,4 +152,34 @@ fn a_panic_in_a_threadsafe_call_is_reported_in_its_callers_context() {
     event_loop.run_forever().unwrap();
     assert_eq!(reports, ["Some(\"thread\")"]);
     run(async { assert_eq!(WHO.get(), None) });
+}
+
+#[test]
+fn an_error_of_a_child_whose_group_was_dropped_does_not_vanish() {
+    // S182, S137: there is nobody left to be given it.
+    let event_loop = new_loop();
+    let reports = collect_reports(&event_loop);
+    event_loop
+        .run_until_complete(async {
+            let group = TaskGroup::<std::fmt::Error>::scope(async |group| {
+                group.create_task(async {
+                    let _ = catch_cancelled(std::future::pending::<()>()).await;
+                    Err::<(), _>(std::fmt::Error) // in its cleanup
+                });
+                std::future::pending::<Result<(), _>>().await
+            });
+            let mut group = Box::pin(group);
+            assert!(futures_util::poll!(&mut group).is_pending());
+            settle(1).await; // the child begins
+            drop(group);
+            settle(4).await;
+        })
+        .unwrap();
+    let seen = reports.take();
+    assert_eq!(seen.len(), 1);
+    assert!(
+        seen[0].starts_with("a task of a group that was dropped failed")
+            && seen[0].contains("fmt::Error"),
+        "{seen:?}"
+    );
 }

@@ -15,9 +15,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("asyncio-blocking", &[]),
     ("asyncio-macros", &[]),
     ("asyncio-signal", &["asyncio-reactor"]),
+    ("asyncio-inspect", &["asyncio-executor"]),
     (
         "asyncio-runtime",
         &[
+            "asyncio-inspect",
             "asyncio-executor",
             "asyncio-timers",
             "asyncio-reactor",
@@ -63,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "asyncio-sync",
             "asyncio-blocking",
             "asyncio-macros",
+            "asyncio-inspect",
             "asyncio-runtime",
             "asyncio-tasks",
             "asyncio-signal",
@@ -83,17 +86,27 @@ const FOUNDATIONS: &[(&str, &[&str])] = &[
             "asyncio-timers",
             "asyncio-reactor",
             "asyncio-net",
+            "asyncio-inspect",
             "asyncio-runtime",
             "asyncio-signal",
             "asyncio-process",
         ],
     ),
-    ("signal-hook", &["asyncio-runtime"]),
+    (
+        "libc",
+        &["asyncio-reactor", "asyncio-net", "asyncio-signal"],
+    ),
     ("rustls", &["asyncio-net"]),
 ];
 
 /// Crates whose job needs unsafe code.
 const MAY_BE_UNSAFE: [&str; 2] = ["asyncio-executor", "asyncio-reactor"];
+
+/// Crates that need it in one file, and deny it everywhere else; docs/architecture.md says why.
+const UNSAFE_IN_ONE_FILE: [(&str, &str); 2] = [
+    ("asyncio-signal", "action.rs"),
+    ("asyncio-process", "pre_exec.rs"),
+];
 
 pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -196,41 +209,124 @@ fn each_foreign_foundation_is_named_where_it_belongs_and_nowhere_else() {
 /// Crates that show in their documentation that they run under tokio, too.
 const SHOWN_UNDER_TOKIO: &[&str] = &["asyncio-sync"];
 
+/// Ours that have tokio's traits for reading and writing behind a feature.
+const SPEAKS_TOKIO: &[&str] = &["asyncio-net"];
+
+/// Of others, behind features of ours: they use channels and traits of tokio's, which need no runtime.
+const BUILT_ON_TOKIO: &[&str] = &["hyper", "h2", "tokio-util"];
+
+/// The tests of this workspace talk to PostgreSQL through it.
+const TESTED_WITH_TOKIO: &[&str] = &["conformance", "tokio-postgres"];
+
+/// What of tokio may be switched on in what we ship; its runtime, network and timers are not among it, nor anything that
+/// would switch them on.
+const HARMLESS: &[&str] = &["bytes", "default", "io-util", "sync"];
+
 #[test]
-fn tokio_is_in_nothing_we_ship_not_even_behind_another_crate() {
+fn tokio_is_named_by_few_and_of_ours_only_behind_a_feature() {
     let lock = read_toml(&workspace().join("Cargo.lock"));
+    let known = [
+        SHOWN_UNDER_TOKIO,
+        SPEAKS_TOKIO,
+        BUILT_ON_TOKIO,
+        TESTED_WITH_TOKIO,
+    ]
+    .concat();
     for package in lock["package"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
         let dependencies = package.get("dependencies").and_then(|list| list.as_array());
         for dependency in dependencies.into_iter().flatten() {
             let dependency = dependency.as_str().unwrap().split(' ').next().unwrap();
             assert!(
-                !dependency.starts_with("tokio") || SHOWN_UNDER_TOKIO.contains(&name),
+                !dependency.starts_with("tokio") || known.contains(&name),
                 "`{name}` depends on `{dependency}`; `cargo tree -i tokio` says how it got there"
             );
         }
     }
-    for name in SHOWN_UNDER_TOKIO {
-        let manifest = read_toml(&workspace().join("crates").join(name).join("Cargo.toml"));
-        let shipped = manifest
-            .get("dependencies")
-            .and_then(|table| table.get("tokio"));
+    for (name, manifest) in crates() {
+        let shipped = dependencies(&manifest, &SHIPPED).contains("tokio");
         assert!(
-            shipped.is_none(),
+            !shipped || SPEAKS_TOKIO.contains(&&*name),
             "tokio is a dev-dependency of `{name}` at most"
         );
+        if shipped {
+            let tokio = &manifest["dependencies"]["tokio"];
+            assert_eq!(tokio.get("optional").and_then(Value::as_bool), Some(true));
+            assert_eq!(tokio.get("features"), None, "of `{name}`: traits need none");
+        }
+    }
+    let shared = &read_toml(&workspace().join("Cargo.toml"))["workspace"]["dependencies"]["tokio"];
+    let by_default = shared.get("default-features").and_then(Value::as_bool);
+    assert_eq!((by_default, shared.get("features")), (Some(false), None));
+}
+
+#[test]
+fn no_feature_of_ours_switches_on_a_runtime_of_tokio() {
+    for name in crates().keys() {
+        let tree = std::process::Command::new(env!("CARGO"))
+            .current_dir(workspace())
+            .args([
+                "tree",
+                "--offline",
+                "--locked",
+                "--all-features",
+                "--package",
+                name,
+            ])
+            .args([
+                "--edges",
+                "normal,build",
+                "--prefix",
+                "none",
+                "--format",
+                "{p}|{f}",
+            ])
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&tree.stderr);
+        assert!(tree.status.success(), "cargo tree for `{name}`: {errors}");
+        for line in String::from_utf8(tree.stdout).unwrap().lines() {
+            let Some((package, features)) = line.split_once('|') else {
+                continue;
+            };
+            if !package.starts_with("tokio ") {
+                continue;
+            }
+            let features = features.trim_end_matches(" (*)");
+            for feature in features.split(',').filter(|feature| !feature.is_empty()) {
+                assert!(
+                    HARMLESS.contains(&feature),
+                    "`{name}` switches on `{feature}` of tokio; `cargo tree -e features -i tokio` says how"
+                );
+            }
+        }
     }
 }
 
 #[test]
-fn every_crate_but_two_forbids_unsafe_code() {
+fn every_crate_but_two_forbids_unsafe_code_or_has_it_in_one_named_file() {
     for name in crates().into_keys() {
         let source = fs::read_to_string(source_folder(&name).join("lib.rs")).unwrap();
-        let forbids = source
-            .lines()
-            .any(|line| line.trim() == "#![forbid(unsafe_code)]");
+        let opens_with = |attribute: &str| source.lines().any(|line| line.trim() == attribute);
+        if let Some((_, file)) = UNSAFE_IN_ONE_FILE.iter().find(|(known, _)| *known == name) {
+            assert!(
+                opens_with("#![deny(unsafe_code)]"),
+                "`{name}` must open with `#![deny(unsafe_code)]`"
+            );
+            for path in rust_files(&source_folder(&name)) {
+                let allows = fs::read_to_string(&path)
+                    .unwrap()
+                    .contains("allow(unsafe_code)");
+                assert!(
+                    !allows || path.file_name().unwrap() == *file,
+                    "{}: unsafe code of `{name}` belongs into {file}",
+                    path.display()
+                );
+            }
+            continue;
+        }
         assert!(
-            forbids || MAY_BE_UNSAFE.contains(&name.as_str()),
+            opens_with("#![forbid(unsafe_code)]") || MAY_BE_UNSAFE.contains(&name.as_str()),
             "`{name}` must open with `#![forbid(unsafe_code)]`"
         );
     }

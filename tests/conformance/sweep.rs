@@ -15,7 +15,7 @@ use asyncio::{
     Barrier, Clock, Condition, Event, EventLoop, Future as Promise, Lock, LoopTime, Queue,
     ReturnWhen, Semaphore, TaskError, TaskGroup, TaskRef, Timeout, all_tasks, as_completed,
     catch_cancelled, create_task, current_task, finally, gather, get_running_loop, open_connection,
-    shield, sleep, start_server, timeout, to_thread, try_gather, wait, wait_for,
+    scope, shield, sleep, start_server, timeout, to_thread, try_gather, try_scope, wait, wait_for,
 };
 use futures_util::future::{join, select};
 use futures_util::pin_mut;
@@ -292,6 +292,65 @@ fn wait_for_waits_for_what_it_cancelled() {
         }
         assert!(wait_for(sleep(100), 2).await.is_err());
         assert!(wait_for(create_task(sleep(100)), 0).await.is_err());
+    });
+}
+
+#[test]
+fn a_scope_of_borrowing_children() {
+    sweep(|| async {
+        let work = Work::default();
+        let seconds = [1, 4, 2];
+        let held = scope(async |s| {
+            let children: Vec<_> = seconds
+                .iter()
+                .map(|seconds| s.spawn(work.clone().hold(*seconds)))
+                .collect();
+            // One that nobody awaits, and one of a child.
+            let (nested, held) = (s.clone(), work.clone());
+            s.spawn(async move {
+                let inner = nested.spawn(held.hold(3));
+                assert_eq!(inner.await, 3);
+            });
+            let mut sum = 0;
+            for child in children {
+                sum += child.await;
+            }
+            sum
+        });
+        let ended = catch_cancelled(held).await;
+        work.clone().check()();
+        match ended {
+            Ok(sum) => assert_eq!(sum, 7),
+            Err(cancelled) => return cancelled.propagate().await,
+        }
+        // Under a timeout, which ends all of it.
+        let late = timeout(2, scope(async |s| s.spawn(work.clone().hold(50)).await)).await;
+        work.check()();
+        assert!(late.is_err());
+    });
+}
+
+#[test]
+fn a_scope_whose_child_fails() {
+    sweep(|| async {
+        let work = Work::default();
+        let failed = try_scope(async |s| {
+            let held = work.clone();
+            s.spawn(async move { Ok(held.hold(50).await) });
+            let fails = s.spawn(async {
+                sleep(2).await;
+                Err::<(), _>("failed")
+            });
+            fails.await;
+            Ok(())
+        });
+        let ended = catch_cancelled(failed).await;
+        work.check()();
+        match ended {
+            Ok(outcome) => assert_eq!(outcome, Err("failed")),
+            Err(cancelled) => return cancelled.propagate().await,
+        }
+        sleep(1).await;
     });
 }
 

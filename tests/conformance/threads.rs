@@ -6,12 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use asyncio::{
-    ConcurrentError, ContextVar, JobError, ThreadPoolExecutor, TimeoutError, catch_cancelled,
-    create_task, current_task, get_running_loop, run_coroutine_threadsafe, sleep, timeout,
-    to_thread, wrap_future, yield_now,
+    ConcurrentError, ContextVar, JobError, LoopHandle, ThreadPoolExecutor, TimeoutError,
+    catch_cancelled, create_task, current_task, get_running_loop, run_coroutine_threadsafe, sleep,
+    timeout, to_thread, wrap_future, yield_now,
 };
 
 use crate::harness::{new_loop, panic_message, run, settle};
+use crate::twin::{log, twin, works};
 
 static V: ContextVar<u32> = ContextVar::new("v");
 
@@ -411,4 +412,55 @@ fn a_wrapped_future_passes_a_request_on_to_the_other_loops_task() {
         },
         async {},
     );
+}
+
+/// As if it had run between two lines of the scenario.
+fn in_a_thread(function: impl FnOnce(LoopHandle) + Send + 'static) {
+    let event_loop = get_running_loop();
+    thread::spawn(move || function(event_loop)).join().unwrap();
+}
+
+#[test]
+fn calls_of_a_thread_keep_their_order_and_come_after_what_was_queued_before() {
+    // S191
+    twin(async || {
+        get_running_loop().call_soon(|| log("queued before"));
+        in_a_thread(|event_loop| {
+            for name in ["a", "b", "c"] {
+                event_loop.call_soon_threadsafe(move || log(name)).unwrap();
+            }
+        });
+        log("the thread has gone");
+        settle(2).await;
+    });
+}
+
+#[test]
+fn a_call_that_was_taken_back_never_runs() {
+    // S192
+    twin(async || {
+        in_a_thread(|event_loop| {
+            event_loop
+                .call_soon_threadsafe(|| log("a"))
+                .unwrap()
+                .cancel();
+            event_loop.call_soon_threadsafe(|| log("b")).unwrap();
+        });
+        settle(2).await;
+    });
+}
+
+#[test]
+fn a_coroutine_sent_by_a_thread_is_a_task_in_its_turn() {
+    // S193
+    twin(async || {
+        create_task(works("mine", 0, ())).detach();
+        in_a_thread(|event_loop| {
+            drop(run_coroutine_threadsafe(
+                || works("sent", 0, ()),
+                &event_loop,
+            ));
+        });
+        sleep(1).await;
+    });
 }

@@ -20,7 +20,12 @@ use asyncio::{
 use crate::harness::say;
 
 /// The expected traces, by file.
-const TRACES: [(&str, &str); 6] = [
+const TRACES: [(&str, &str); 11] = [
+    ("network", include_str!("../python/network.trace")),
+    ("context", include_str!("../python/context.trace")),
+    ("eager", include_str!("../python/eager.trace")),
+    ("handler", include_str!("../python/handler.trace")),
+    ("threads", include_str!("../python/threads.trace")),
     (
         "awaiting_tasks",
         include_str!("../python/awaiting_tasks.trace"),

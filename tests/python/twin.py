@@ -163,14 +163,14 @@ async def fails_in_cleanup(name, delay):
         await fails(name, delay)
 
 
-def run_scenarios(scope):
-    """Runs the coroutine functions that a file defines, in order."""
+def run_scenarios(scope, loop_factory=VirtualLoop):
+    """Runs the coroutine functions that a file defines, in order; what waits for sockets on a loop of real time."""
     global printing
     for name, scenario in list(scope.items()):
         if asyncio.iscoroutinefunction(scenario) and scenario.__module__ == "__main__" and not name.startswith("_"):
             print(name)
             printing = True
-            with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
                 async def main():
                     global printing
                     await scenario()

@@ -87,6 +87,14 @@ impl Handle {
         }
     }
 
+    /// The same for a callback that runs in the given context itself (S246).
+    #[track_caller]
+    pub fn unscheduled_in(context: &Context, callback: impl FnOnce() + 'static) -> Handle {
+        Handle {
+            call: once(callback, Some(context.clone()), Location::caller()),
+        }
+    }
+
     /// Appends the callback to the ready queue of the current executor; it runs at most once however often it is
     /// queued. Dropped unrun where no executor is entered or the executor closes.
     pub fn schedule(&self) {

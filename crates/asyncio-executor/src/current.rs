@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::callback::Handle;
@@ -13,6 +14,7 @@ use crate::exception::ExceptionContext;
 use crate::executor::{all_tasks_on, call_soon_on};
 use crate::local::{Local, TurnEnd};
 use crate::meta::flag;
+use crate::pulse::Pulse;
 use crate::shared::Remote;
 use crate::task::{self, Task};
 use crate::task_ref::TaskRef;
@@ -118,6 +120,13 @@ pub fn uncancel() -> u32 {
 /// Whether the current executor is in debug mode; false where none is entered.
 pub fn is_debug() -> bool {
     Local::current().is_some_and(|local| local.debug().is_some())
+}
+
+/// The same as [`Executor::set_pulse`](crate::Executor::set_pulse), on the current executor; nothing where none is entered.
+pub fn set_pulse(pulse: Option<Arc<Pulse>>) {
+    if let Some(local) = Local::current() {
+        local.set_pulse(pulse);
+    }
 }
 
 /// Hands a report to the current executor's exception handler, or prints it where there is none.

@@ -1,4 +1,4 @@
-//! Debug mode: which step or callback kept everything else waiting.
+//! Debug mode: which step or callback kept everything else waiting. And the pulse, which says so while it does.
 
 use std::fmt;
 use std::ptr::NonNull;
@@ -10,6 +10,7 @@ use crate::callback::Call;
 use crate::exception::ExceptionContext;
 use crate::local::Local;
 use crate::meta::Meta;
+use crate::pulse::Pulse;
 use crate::task::TaskInfo;
 
 /// How an executor in debug mode finds what is slow; for [`Executor::set_debug`](crate::Executor::set_debug).
@@ -46,21 +47,41 @@ pub(crate) enum Subject {
 }
 
 impl Local {
-    /// [`Local::run`] with a look at the clock around each entry (S234).
+    /// [`Local::run`] with a look at the clock around each entry (S234), and a word before it to those who watch.
     #[cold]
-    pub(crate) fn run_watched(&self, limit: usize, debug: &Debug) -> usize {
+    pub(crate) fn run_watched(
+        &self,
+        limit: usize,
+        debug: Option<&Debug>,
+        pulse: Option<&Pulse>,
+    ) -> usize {
+        /// Also when the run unwinds.
+        struct Rest<'a>(Option<&'a Pulse>);
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                if let Some(pulse) = self.0 {
+                    pulse.rests();
+                }
+            }
+        }
+        let _rest = Rest(pulse);
         let mut ran = 0;
-        let mut before = (debug.clock)();
+        let mut before = debug.map(|debug| (debug.clock)());
         while ran < limit {
             let Some(subject) = self.next_subject() else {
                 break;
             };
+            if let Some(pulse) = pulse {
+                pulse.begins(&subject);
+            }
             ran += self.run(1);
-            let after = (debug.clock)();
-            let took = after.saturating_sub(before);
-            before = after;
-            if took >= debug.threshold {
-                self.report_slow(&subject, took);
+            if let (Some(debug), Some(before)) = (debug, &mut before) {
+                let after = (debug.clock)();
+                let took = after.saturating_sub(*before);
+                *before = after;
+                if took >= debug.threshold {
+                    self.report_slow(&subject, took);
+                }
             }
         }
         ran

@@ -23,6 +23,8 @@ pub struct ExceptionContext {
     pub task: Option<TaskInfo>,
     /// Where the callback concerned was scheduled.
     pub scheduled_at: Option<&'static Location<'static>>,
+    /// Where the thing concerned was made; known in debug mode (S236).
+    pub created_at: Option<&'static Location<'static>>,
 }
 
 impl ExceptionContext {
@@ -33,6 +35,7 @@ impl ExceptionContext {
             exception: None,
             task: None,
             scheduled_at: None,
+            created_at: None,
         }
     }
 
@@ -59,6 +62,7 @@ impl ExceptionContext {
             exception,
             task,
             scheduled_at,
+            created_at: None,
         }
     }
 
@@ -76,6 +80,9 @@ impl fmt::Display for ExceptionContext {
         }
         if let Some(place) = self.scheduled_at {
             write!(f, "\n  scheduled at: {place}")?;
+        }
+        if let Some(place) = self.created_at {
+            write!(f, "\n  created at: {place}")?;
         }
         if let Some(task) = &self.task {
             write!(f, "\n  task: {task}")?;

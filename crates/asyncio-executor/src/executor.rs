@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 use std::thread::{self, Thread};
 
@@ -15,6 +16,7 @@ use crate::debug::Debug;
 use crate::exception::{ExceptionContext, ExceptionHandler};
 use crate::local::{Entered, Local};
 use crate::meta::flag;
+use crate::pulse::Pulse;
 use crate::run_queue::Entry;
 use crate::shared::Remote;
 use crate::stats::Stats;
@@ -160,9 +162,11 @@ impl Executor {
         let _apart = Apart::set(&self.local);
         self.local.begin_turn();
         let ready = self.local.ready_len();
-        let ran = match self.local.debug() {
-            Some(debug) => self.local.run_watched(ready, &debug),
-            None => self.local.run(ready),
+        let ran = match (self.local.debug(), self.local.pulse()) {
+            (None, None) => self.local.run(ready),
+            (debug, pulse) => self
+                .local
+                .run_watched(ready, debug.as_ref(), pulse.as_deref()),
         };
         self.local.end_turn();
         ran
@@ -268,6 +272,12 @@ impl Executor {
     /// Whether debug mode is on.
     pub fn is_debug(&self) -> bool {
         self.local.debug().is_some()
+    }
+
+    /// From the next turn on says in `pulse` what it runs, for other threads to see; `None` ends that. Off, it costs
+    /// nothing; on, about 0.1 us for each step.
+    pub fn set_pulse(&self, pulse: Option<Arc<Pulse>>) {
+        self.local.set_pulse(pulse);
     }
 
     /// Hands a report to the exception handler; asyncio: `loop.call_exception_handler`.

@@ -38,6 +38,7 @@
 //! ```
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod await_edges;
 mod callback;
 mod cancel;
 mod context;
@@ -49,6 +50,7 @@ mod injector;
 mod local;
 mod meta;
 mod place;
+mod pulse;
 mod root;
 mod run_queue;
 mod shared;
@@ -57,7 +59,11 @@ mod sync;
 mod task;
 mod task_builder;
 mod task_ref;
+mod trace;
 
+pub use await_edges::{
+    AwaitEdge, AwaitNode, Awaited, Awaits, TaskSnapshot, TaskState, Watch, Watched, snapshot,
+};
 pub use callback::Handle;
 pub use cancel::{
     CancelledError, CatchCancelled, Forward, ForwardScope, PanicPayload, TaskError,
@@ -66,14 +72,16 @@ pub use cancel::{
 pub use context::{Context, ContextVar, ResetError, Token, TokenGuard, copy_context};
 pub use current::{
     YieldNow, all_tasks, at_turn_end, call_soon, cancellation_pending, cancelling, current_remote,
-    current_task, is_debug, is_entered, report, spawn, turn_number, uncancel, yield_now,
+    current_task, is_debug, is_entered, report, set_pulse, spawn, turn_number, uncancel, yield_now,
 };
 pub use debug::Debug;
 pub use exception::{ExceptionContext, ExceptionHandler};
 pub use executor::Executor;
 pub use local::TurnEnd;
+pub use pulse::{Activity, Pulse};
 pub use shared::{Closed, Remote};
 pub use stats::Stats;
 pub use task::{IntoTask, Join, JoinRef, Task, TaskInfo};
 pub use task_builder::{TaskBuilder, TaskFactory};
 pub use task_ref::TaskRef;
+pub use trace::{TaskTrace, trace_waiting};

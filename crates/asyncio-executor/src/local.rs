@@ -1,9 +1,11 @@
 //! The loop's own half of an executor: the ready queue, the list of tasks that have suspended, what runs now.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
@@ -14,6 +16,7 @@ use crate::context::{self, Apart, Context};
 use crate::debug::{Debug, Subject};
 use crate::exception::{ExceptionContext, ExceptionHandler};
 use crate::meta::Meta;
+use crate::pulse::Pulse;
 use crate::run_queue::{Entry, RunQueue};
 use crate::shared::{Foreign, Shared};
 use crate::stats::Stats;
@@ -54,6 +57,7 @@ pub(crate) struct Local {
     spawns_oddly: Cell<bool>,
     factory: Cell<TaskFactory>,
     debug: RefCell<Option<Debug>>,
+    pulse: RefCell<Option<Arc<Pulse>>>,
     /// A callback is being run: `stray` takes the context it makes if it came with none.
     pub(crate) in_call: Cell<bool>,
     pub(crate) stray: Cell<Option<Context>>,
@@ -91,6 +95,7 @@ impl Local {
             spawns_oddly: Cell::new(false),
             factory: Cell::new(TaskFactory::Lazy),
             debug: RefCell::new(None),
+            pulse: RefCell::new(None),
             in_call: Cell::new(false),
             stray: Cell::new(None),
         })
@@ -140,8 +145,8 @@ impl Local {
     /// or becomes so.
     pub(crate) fn update_plain(&self) {
         let no_context = context::is_current_null();
-        self.plain
-            .set(self.is_entered() && no_context && self.debug.borrow().is_none());
+        let unwatched = self.debug.borrow().is_none() && self.pulse.borrow().is_none();
+        self.plain.set(self.is_entered() && no_context && unwatched);
         self.spawns_oddly
             .set(self.closing.get() || self.factory.get() == TaskFactory::Eager || !no_context);
     }
@@ -152,6 +157,16 @@ impl Local {
 
     pub(crate) fn set_debug(&self, debug: Option<Debug>) {
         let former = self.debug.replace(debug);
+        self.update_plain();
+        drop(former);
+    }
+
+    pub(crate) fn pulse(&self) -> Option<Arc<Pulse>> {
+        self.pulse.borrow().clone()
+    }
+
+    pub(crate) fn set_pulse(&self, pulse: Option<Arc<Pulse>>) {
+        let former = self.pulse.replace(pulse);
         self.update_plain();
         drop(former);
     }
@@ -234,6 +249,12 @@ impl Local {
         self.polls.set(self.polls.get() + polls as u64);
         self.callbacks.set(self.callbacks.get() + callbacks as u64);
         polls + callbacks
+    }
+
+    /// The numbers of the tasks in the ready queue.
+    pub(crate) fn ready_ids(&self) -> HashSet<u64> {
+        let id = |runnable: &Runnable<Meta>| runnable.metadata().id();
+        self.with_ready(|ready| ready.tasks().map(id).collect())
     }
 
     /// What would run next, for a report.

@@ -18,8 +18,10 @@ use crate::exception::ExceptionContext;
 use crate::local::Local;
 use crate::place::Place;
 use crate::shared::Shared;
+use crate::task::{Seen, TaskInfo};
 
-/// Bits of [`Meta::flags`], sixteen at most. `DONE` excludes all the others but the three outcomes and `DETACHED`.
+/// Bits of [`Meta::flags`], sixteen at most. `DONE` excludes all the others but the three outcomes, `DETACHED`
+/// and `SEEN`.
 pub(crate) mod flag {
     /// The future has returned or was dropped; the outcome is in the task's cell.
     pub(crate) const DONE: u32 = 1 << 0;
@@ -48,9 +50,13 @@ pub(crate) mod flag {
     pub(crate) const ASKING: u32 = 1 << 11;
     /// `extra` has a context: it is made current for the length of each step.
     pub(crate) const CONTEXT: u32 = 1 << 12;
+    /// The handle has looked at the outcome: `extra` has it now.
+    pub(crate) const SEEN: u32 = 1 << 13;
+    /// The next poll is for finding out where the task hangs.
+    pub(crate) const TRACED: u32 = 1 << 14;
 
     /// What must be looked at before the body is polled.
-    pub(crate) const BEFORE_POLL: u32 = ASKED | CLOSING | CONTEXT;
+    pub(crate) const BEFORE_POLL: u32 = ASKED | CLOSING | CONTEXT | TRACED;
     /// What must be looked at when the body returned `Pending`.
     pub(crate) const AT_PENDING: u32 = MARKED | RAISED | FORWARDED | CONTEXT;
 }
@@ -87,6 +93,9 @@ pub(crate) struct Extra {
     /// What did not fit in its short form.
     location: Option<&'static Location<'static>>,
     parent: Option<u64>,
+    /// The outcome, if the handle looked at it. The handle's own: it takes it out before it gives the task up, so that this
+    /// is empty whenever somebody else may drop the metadata.
+    pub(crate) seen: Option<Seen>,
 }
 
 const FLAG_BITS: u32 = 16;
@@ -98,7 +107,8 @@ const ID_SHIFT: u32 = FLAG_BITS + 8;
 // SAFETY: a `Meta` is reachable from foreign threads through `Runnable<Meta>` and wakers. These read `shared` only
 // (immutable, itself thread-safe) and may drop the `Meta`. Everything else is touched on the loop's thread only:
 // by `Local` while it runs the task, and by `Task` and `TaskRef`, which are `!Send`. When a foreign thread drops the
-// last reference the task is done (the loop's `waker` claim is gone), and `retire` has emptied the `!Send` fields.
+// last reference the task is done (the loop's `waker` claim is gone), and `retire` has emptied the `!Send` fields; what
+// came later, `seen`, the handle has taken out before it gave its own reference up.
 unsafe impl Send for Meta {}
 // SAFETY: as above.
 unsafe impl Sync for Meta {}
@@ -252,9 +262,14 @@ impl Meta {
     }
 
     pub(crate) fn name(&self) -> String {
-        self.with_extra(|extra| extra.name.as_deref().map(str::to_owned))
-            .flatten()
-            .unwrap_or_else(|| format!("Task-{}", self.id()))
+        match self.given_name() {
+            Some(name) => name.into(),
+            None => TaskInfo::default_name(self.id()),
+        }
+    }
+
+    pub(crate) fn given_name(&self) -> Option<Box<str>> {
+        self.with_extra(|extra| extra.name.clone()).flatten()
     }
 
     pub(crate) fn set_name(&self, name: &str) {

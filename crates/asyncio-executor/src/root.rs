@@ -15,6 +15,7 @@ use crate::local::Local;
 use crate::meta::{Meta, flag};
 use crate::run_queue::Entry;
 use crate::task::TaskInfo;
+use crate::trace::tracing_waker;
 
 /// What a task leaves behind. The error is boxed so that a task's cell is not larger than its future needs.
 pub(crate) type Outcome<T> = Result<T, Box<TaskError>>;
@@ -41,13 +42,24 @@ impl<F: Future> Future for Root<F> {
         let (local, meta) = here();
         local.set_current_waker(cx.waker());
 
-        if meta.has(flag::BEFORE_POLL)
-            && let Some(error) = before_poll(meta)
-        {
-            return Poll::Ready(end(local, meta, body, cancelled(error)));
+        let tracing;
+        let mut waker = cx.waker();
+        if meta.has(flag::BEFORE_POLL) {
+            if let Some(error) = before_poll(meta) {
+                return Poll::Ready(end(local, meta, body, cancelled(error)));
+            }
+            if meta.has(flag::TRACED) {
+                meta.unset(flag::TRACED);
+                // Gone when this returns, like the step's own waker soon after: nobody asks for the current waker between
+                // the end of a poll and the next step.
+                tracing = tracing_waker(waker);
+                waker = &tracing;
+                local.set_current_waker(waker);
+            }
         }
+        let mut cx = Context::from_waker(waker);
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            body.as_mut().as_pin_mut().map(|body| body.poll(cx))
+            body.as_mut().as_pin_mut().map(|body| body.poll(&mut cx))
         }));
         match polled {
             Ok(Some(Poll::Ready(value))) => Poll::Ready(end(local, meta, body, Ok(value))),
@@ -207,10 +219,9 @@ pub(crate) fn report_unseen(local: &Local, meta: &Meta, error: &TaskError) {
     local.report_of(
         meta,
         ExceptionContext {
-            message: "a task panicked and nobody awaited it".to_owned(),
             exception: Some(error.to_string()),
             task: Some(TaskInfo::of(meta)),
-            scheduled_at: None,
+            ..ExceptionContext::new("a task panicked and nobody awaited it")
         },
     );
 }

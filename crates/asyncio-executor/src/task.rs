@@ -5,11 +5,13 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use async_task::{Builder, Runnable};
 
+use crate::await_edges::{AwaitNode, Awaited, Watch, Watched};
 use crate::cancel::raise::raise_here;
 use crate::cancel::request;
 use crate::cancel::scopes::ForwardScope;
@@ -41,8 +43,6 @@ use crate::task_ref::TaskRef;
 pub struct Task<T> {
     /// `None` only after the outcome was taken or the handle given up.
     raw: Option<async_task::Task<Outcome<T>, Meta>>,
-    /// The outcome, if it was looked at: then `raw` has none any more.
-    seen: Option<Box<Result<T, TaskError>>>,
     /// The metadata's cells belong to one thread.
     _here: PhantomData<Rc<()>>,
 }
@@ -137,7 +137,17 @@ impl<T> Task<T> {
     /// Returns an id for [`remove_done_callback`](Task::remove_done_callback). On a task that has ended the callback
     /// is queued right away (S25), and the id is 0.
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) -> u64 {
-        add_done_callback(self.meta(), callback)
+        add_done_callback(self.meta(), context::copy_current(), callback)
+    }
+
+    /// The same for a callback that runs in the given context itself, not in a copy of the current one; asyncio:
+    /// `add_done_callback(…, context=…)` (S246).
+    pub fn add_done_callback_in(
+        &self,
+        context: &crate::Context,
+        callback: impl FnOnce() + 'static,
+    ) -> u64 {
+        add_done_callback(self.meta(), Some(context.clone()), callback)
     }
 
     /// Drops a callback that was not queued yet. False if the id is unknown (S26).
@@ -169,15 +179,35 @@ impl<T> Task<T> {
     /// }).unwrap();
     /// ```
     pub fn peek(&mut self) -> Option<&Result<T, TaskError>> {
-        if self.seen.is_none()
-            && self.done()
+        if !self.done() {
+            return None;
+        }
+        if !self.meta().has(flag::SEEN)
             && let Some(raw) = &mut self.raw
             && let Poll::Ready(outcome) =
                 Pin::new(raw).poll(&mut Context::from_waker(Waker::noop()))
         {
-            self.seen = Some(Box::new(outcome.map_err(|error| *error)));
+            let seen = Seen::new(outcome.map_err(|error| *error));
+            let meta = self.meta();
+            meta.with_new_extra(|extra| extra.seen = Some(seen));
+            meta.set(flag::SEEN);
         }
-        self.seen.as_deref()
+        let seen = self.meta().with_extra(|extra| {
+            let seen = extra.seen.as_ref()?;
+            // SAFETY: `Seen::new` was given a value of this type by this very handle, of which there is one. It stays
+            // where it is until the handle takes it out, for which it must be borrowed or owned again.
+            Some(unsafe { seen.get::<Result<T, TaskError>>().as_ref() })
+        });
+        seen.flatten()
+    }
+
+    /// The outcome that [`peek`](Task::peek) has laid aside.
+    #[cold]
+    fn take_seen(meta: &Meta) -> Option<Result<T, TaskError>> {
+        meta.unset(flag::SEEN);
+        let seen = meta.with_extra(|extra| extra.seen.take()).flatten()?;
+        // SAFETY: as in `peek`; it is out of its place, so this is the only one who has it.
+        Some(unsafe { seen.into::<Result<T, TaskError>>() })
     }
 
     /// Lets it run on by itself: the same as dropping the handle, said in a word.
@@ -197,11 +227,13 @@ impl<T> Task<T> {
         let Some(raw) = &mut self.raw else {
             panic!("`Task` polled after its outcome was taken");
         };
-        if let Some(outcome) = self.seen.take() {
+        if raw.metadata().has(flag::SEEN)
+            && let Some(outcome) = Task::take_seen(raw.metadata())
+        {
             if let Some(raw) = self.raw.take() {
                 raw.detach();
             }
-            return Poll::Ready(*outcome);
+            return Poll::Ready(outcome);
         }
         match Pin::new(raw).poll(cx) {
             Poll::Pending => {
@@ -264,7 +296,12 @@ impl<T> Drop for Task<T> {
             return;
         };
         let meta = raw.metadata();
-        if meta.has(flag::PANICKED) && self.seen.is_none() {
+        if meta.has(flag::SEEN) {
+            let outcome = Task::<T>::take_seen(meta);
+            raw.detach();
+            return drop(outcome);
+        }
+        if meta.has(flag::PANICKED) {
             return drop_panicked(raw);
         }
         if !meta.is_done() {
@@ -272,6 +309,27 @@ impl<T> Drop for Task<T> {
         }
         // Not dropped: async-task's own drop would cancel.
         raw.detach();
+    }
+}
+
+/// An outcome that was looked at, without its type: beside the handle and not in it, as few handles ever look.
+pub(crate) struct Seen(NonNull<()>);
+
+impl Seen {
+    fn new<O>(outcome: O) -> Seen {
+        Seen(NonNull::from(Box::leak(Box::new(outcome))).cast())
+    }
+
+    fn get<O>(&self) -> NonNull<O> {
+        self.0.cast()
+    }
+
+    /// # Safety
+    ///
+    /// `O` is the type it was made with.
+    unsafe fn into<O>(self) -> O {
+        // SAFETY: `new` boxed a value of this type, and `self` is used up.
+        unsafe { *Box::from_raw(self.0.cast::<O>().as_ptr()) }
     }
 }
 
@@ -289,6 +347,12 @@ fn drop_panicked<T>(mut raw: async_task::Task<Outcome<T>, Meta>) {
             )
             .print(),
         }
+    }
+}
+
+impl<T> AwaitNode for Task<T> {
+    fn await_node(&self) -> Awaited {
+        Awaited::Task(self.id())
     }
 }
 
@@ -319,7 +383,10 @@ impl<'a, T> IntoFuture for &'a mut Task<T> {
     type IntoFuture = JoinRef<'a, T>;
 
     fn into_future(self) -> JoinRef<'a, T> {
-        JoinRef { task: self }
+        JoinRef {
+            watch: Watch::new(),
+            task: self,
+        }
     }
 }
 
@@ -388,6 +455,8 @@ impl<T> Future for Join<T> {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct JoinRef<'a, T> {
+    /// Shows what is awaited.
+    watch: Watch,
     task: &'a mut Task<T>,
 }
 
@@ -395,13 +464,26 @@ impl<T> Future for JoinRef<'_, T> {
     type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.task.poll_outcome(cx)
+        let this = &mut *self;
+        let polled = this.task.poll_outcome(cx);
+        match polled {
+            Poll::Pending => {
+                let task = &*this.task;
+                this.watch.set("task", || Watched::One(task.await_node()));
+            }
+            Poll::Ready(_) => this.watch.unset(),
+        }
+        polled
     }
 }
 
-pub(crate) fn add_done_callback(meta: &Meta, callback: impl FnOnce() + 'static) -> u64 {
-    // S245: the context is that of the registration.
-    let call = crate::callback::once(callback, context::copy_current(), meta.location());
+/// The context is that of the registration (S245).
+pub(crate) fn add_done_callback(
+    meta: &Meta,
+    context: Option<crate::Context>,
+    callback: impl FnOnce() + 'static,
+) -> u64 {
+    let call = crate::callback::once(callback, context, meta.location());
     if !meta.is_done() {
         return meta.add_done_callback(call);
     }
@@ -452,6 +534,11 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
+    /// The name of a task that was given none (S40).
+    pub(crate) fn default_name(id: u64) -> String {
+        format!("Task-{id}")
+    }
+
     pub(crate) fn of(meta: &Meta) -> TaskInfo {
         TaskInfo {
             id: meta.id(),
@@ -535,7 +622,6 @@ where
     }
     Task {
         raw: Some(raw),
-        seen: None,
         _here: PhantomData,
     }
 }

@@ -6,8 +6,9 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::Waker;
 
+use crate::await_edges::{AwaitEdge, AwaitNode, Awaited};
 use crate::cancel::{CancelledError, request};
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::local::Local;
 use crate::meta::{Meta, flag};
 use crate::shared::Remote;
@@ -143,14 +144,36 @@ impl TaskRef {
         TaskInfo::of(self.meta())
     }
 
+    /// What it waits for, as far as that is tasks and promises; empty for one that has ended.
+    pub fn awaits(&self) -> Vec<AwaitEdge> {
+        let scopes = self.meta().existing_scopes();
+        scopes.map(|scopes| scopes.edges()).unwrap_or_default()
+    }
+
     /// Runs a callback when the task has ended, see [`Task::add_done_callback`](crate::Task::add_done_callback).
     pub fn add_done_callback(&self, callback: impl FnOnce() + 'static) -> u64 {
-        add_done_callback(self.meta(), callback)
+        add_done_callback(self.meta(), context::copy_current(), callback)
+    }
+
+    /// The same for a callback that runs in the given context itself, see
+    /// [`Task::add_done_callback_in`](crate::Task::add_done_callback_in).
+    pub fn add_done_callback_in(
+        &self,
+        context: &Context,
+        callback: impl FnOnce() + 'static,
+    ) -> u64 {
+        add_done_callback(self.meta(), Some(context.clone()), callback)
     }
 
     /// Drops a callback that was not queued yet.
     pub fn remove_done_callback(&self, id: u64) -> bool {
         self.meta().remove_done_callback(id)
+    }
+}
+
+impl AwaitNode for TaskRef {
+    fn await_node(&self) -> Awaited {
+        Awaited::Task(self.id())
     }
 }
 

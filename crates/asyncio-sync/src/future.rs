@@ -304,6 +304,19 @@ impl<T, F: Family> Future<T, F> {
         );
     }
 
+    /// A number that no other future has as long as this one exists, the same for all its handles: for those who draw up
+    /// who awaits whom.
+    ///
+    /// ```
+    /// let future = asyncio_sync::Future::<u8>::new();
+    /// assert_eq!(future.address(), future.clone().address());
+    /// assert_ne!(future.address(), asyncio_sync::Future::<u8>::new().address());
+    /// ```
+    pub fn address(&self) -> usize {
+        let core: &Core<T, F> = &self.core;
+        std::ptr::from_ref(core).addr()
+    }
+
     fn cancel_as(&self, message: Option<F::Shared<str>>) -> bool {
         let cancelled = self.complete(Outcome::Cancelled(message)).is_ok();
         if !cancelled {

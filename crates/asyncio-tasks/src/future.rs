@@ -3,11 +3,15 @@
 use std::error::Error;
 use std::fmt;
 use std::future::IntoFuture;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_executor::{CancelledError, ExceptionContext, Forward, ForwardScope, Handle, report};
+use asyncio_executor::{
+    AwaitNode, Awaited, CancelledError, Context as Variables, ExceptionContext, Forward,
+    ForwardScope, Handle, is_debug, report,
+};
 use asyncio_sync::{FutureError, HookId};
 
 /// Why `set_result` and the like were refused; asyncio: `InvalidStateError`.
@@ -40,16 +44,22 @@ pub struct Future<T: 'static> {
 }
 
 impl<T: 'static> Future<T> {
-    /// A pending future.
+    /// A pending future. In debug mode reports about it say where it was made (S236).
+    #[track_caller]
     pub fn new() -> Future<T> {
         let promise = asyncio_sync::Future::new();
         // S33: earlier than in Python, when the last handle goes.
-        promise.set_unretrieved_hook(Box::new(|error: Rc<dyn Error>| {
-            report(ExceptionContext::error(
-                "a future's exception was never retrieved",
-                &*error,
-            ));
-        }));
+        if is_debug() {
+            let place = Location::caller();
+            promise.set_unretrieved_hook(Box::new(move |error: Rc<dyn Error>| {
+                report_unretrieved(&*error, Some(place));
+            }));
+        } else {
+            // A closure that holds nothing, so that the box takes no memory.
+            promise.set_unretrieved_hook(Box::new(|error: Rc<dyn Error>| {
+                report_unretrieved(&*error, None);
+            }));
+        }
         Future { promise }
     }
 
@@ -125,13 +135,38 @@ impl<T: 'static> Future<T> {
         self.promise.on_done(Box::new(move || handle.schedule()))
     }
 
+    /// The same for a callback that runs in the given context itself, not in a copy of the current one; asyncio:
+    /// `add_done_callback(…, context=…)` (S246).
+    ///
+    /// # Panics
+    ///
+    /// As [`add_done_callback`](Future::add_done_callback).
+    #[track_caller]
+    pub fn add_done_callback_in(
+        &self,
+        context: &Variables,
+        callback: impl FnOnce(&Future<T>) + 'static,
+    ) -> HookId {
+        let future = self.clone();
+        let handle = Handle::unscheduled_in(context, move || callback(&future));
+        self.promise.on_done(Box::new(move || handle.schedule()))
+    }
+
     /// Drops a callback that was not queued yet; false if it was, or is unknown (S26).
     pub fn remove_done_callback(&self, id: HookId) -> bool {
         self.promise.remove_hook(id)
     }
 }
 
+#[cold]
+fn report_unretrieved(error: &dyn Error, made_at: Option<&'static Location<'static>>) {
+    let mut context = ExceptionContext::error("a future's exception was never retrieved", error);
+    context.created_at = made_at;
+    report(context);
+}
+
 impl<T: 'static> Default for Future<T> {
+    #[track_caller]
     fn default() -> Future<T> {
         Future::new()
     }
@@ -245,5 +280,19 @@ impl<T: 'static> Forward for Cancel<T> {
 
     fn is_settled(&self) -> bool {
         self.0.done()
+    }
+
+    fn label(&self) -> &'static str {
+        "Future"
+    }
+
+    fn each_awaited(&self, each: &mut dyn FnMut(Awaited)) {
+        each(Awaited::Future(self.0.address()));
+    }
+}
+
+impl<T: 'static> AwaitNode for Future<T> {
+    fn await_node(&self) -> Awaited {
+        Awaited::Future(self.promise.address())
     }
 }

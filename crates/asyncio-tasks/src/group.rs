@@ -1,5 +1,6 @@
 //! Task groups: no child outlives the block.
 
+use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -9,12 +10,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use asyncio_executor::{
-    CancelledError, ExceptionContext, Handle, TaskRef, cancelling, catch_cancelled, current_task,
-    is_entered, report, spawn, uncancel,
+    AwaitNode, Awaited, Awaits, CancelledError, ExceptionContext, Handle, TaskBuilder, TaskRef,
+    Watch, Watched, cancelling, catch_cancelled, current_task, is_entered, report, spawn, uncancel,
 };
 use slab::Slab;
 
 use crate::exception_group::{ExceptionGroup, GroupError};
+use crate::group_builder::GroupTaskBuilder;
 use crate::group_task::{Child, ChildOutput, Fallible, GroupTask, Judge, Nested, Plain};
 use crate::request::Request;
 
@@ -115,9 +117,10 @@ impl<E: 'static> TaskGroup<E> {
                 waker: RefCell::new(None),
             }),
         };
-        let state = &*group.state;
+        let state = &group.state;
         let abandon = Abandon(state);
-        let ended = match state.run_body(body(&group)).await {
+        let mut watch = Watch::new();
+        let ended = match state.run_body(body(&group), &mut watch).await {
             // The panic that says so: outside of a loop nobody would ever tell of a child's end.
             Err(panic) if !is_entered() => resume_unwind(panic),
             ended => ended,
@@ -131,7 +134,7 @@ impl<E: 'static> TaskGroup<E> {
             state.abort();
         }
         while state.live() > 0 {
-            if let Err(cancelled) = state.as_scope(state.children_ended()).await
+            if let Err(cancelled) = state.as_scope(state.children_ended(), &mut watch).await
                 && !state.aborting.get()
             {
                 outside = Some(cancelled);
@@ -139,6 +142,7 @@ impl<E: 'static> TaskGroup<E> {
             }
             // S128: a request that comes while the group aborts already shows in the count only.
         }
+        drop(watch);
         // S127: what the group asked of its own task it takes back; if nobody else asked, it ends here.
         let asked = state.asked.take();
         let by_us = asked.is_some();
@@ -284,6 +288,26 @@ impl<E: 'static> TaskGroup<E> {
         GroupTask::new(spawn(Child::<F, J, E>::new(future, state.clone())))
     }
 
+    #[track_caller]
+    pub(crate) fn add_with<F, J>(&self, task: TaskBuilder, future: F) -> GroupTask<J::Value>
+    where
+        F: Future + 'static,
+        J: Judge<F::Output, E>,
+    {
+        let state = &self.state;
+        if state.aborting.get() || state.closed.get() {
+            return GroupTask::refused();
+        }
+        state.running.set(state.running.get() + 1);
+        GroupTask::new(task.spawn(Child::<F, J, E>::new(future, state.clone())))
+    }
+
+    /// Options for one child: its name, its context, whether it starts at once; asyncio: the keyword arguments of
+    /// `TaskGroup.create_task`.
+    pub fn builder(&self) -> GroupTaskBuilder<'_, E> {
+        GroupTaskBuilder::new(self)
+    }
+
     /// Ends the group early: asks every child and the body to end; asyncio 3.15: `TaskGroup.cancel`.
     ///
     /// The block waits for all of them as ever, and then raises nothing: [`scope`](TaskGroup::scope) gives the body's
@@ -328,8 +352,12 @@ impl<E: 'static> TaskGroup<E> {
 
 impl<E: 'static> State<E> {
     /// The body up to its end: its panic goes through the group as well.
-    async fn run_body<T>(&self, body: impl Future<Output = Result<T, E>>) -> BodyEnd<T, E> {
-        let mut body = pin!(self.as_scope(body));
+    async fn run_body<T>(
+        self: &Rc<Self>,
+        body: impl Future<Output = Result<T, E>>,
+        watch: &mut Watch,
+    ) -> BodyEnd<T, E> {
+        let mut body = pin!(self.as_scope(body, watch));
         poll_fn(
             |cx| match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx))) {
                 Ok(Poll::Pending) => Poll::Pending,
@@ -341,10 +369,17 @@ impl<E: 'static> State<E> {
     }
 
     /// Polls what the group does as a scope, and asks it to end when a child failed.
-    async fn as_scope<T>(&self, body: impl Future<Output = T>) -> Result<T, CancelledError> {
+    ///
+    /// Meanwhile `watch` shows the children as awaited by the task that polls (S248).
+    async fn as_scope<T>(
+        self: &Rc<Self>,
+        body: impl Future<Output = T>,
+        watch: &mut Watch,
+    ) -> Result<T, CancelledError> {
         let mut body = pin!(catch_cancelled(body));
         poll_fn(|cx| {
             self.watch(cx);
+            watch.set("TaskGroup", || Watched::Live(self.clone()));
             loop {
                 if self.body_asked.take() {
                     self.asked.set(Some(Request::count()));
@@ -450,7 +485,10 @@ impl<E: 'static> State<E> {
                     None,
                 ));
             }
-            Some(_) if self.closed.get() => {}
+            Some(_) if self.closed.get() => report(ExceptionContext::new(format!(
+                "a task of a group that was dropped failed, and nobody is left to be given its error, a `{}`",
+                type_name::<E>()
+            ))),
             Some(failure) => {
                 self.errors.borrow_mut().push(failure);
                 if !self.aborting.get() {
@@ -483,6 +521,16 @@ impl<E: 'static> State<E> {
         tasks.sort_by_key(TaskRef::id);
         for task in tasks {
             task.cancel();
+        }
+    }
+}
+
+impl<E: 'static> Awaits for State<E> {
+    fn each_awaited(&self, each: &mut dyn FnMut(Awaited)) {
+        if let Ok(suspended) = self.suspended.try_borrow() {
+            suspended
+                .iter()
+                .for_each(|(_, task)| each(task.await_node()));
         }
     }
 }

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_executor::{
-    CancelledError, IntoTask, Join, JoinRef, PanicPayload, Task, TaskError, spawn,
+    AwaitNode, Awaited, CancelledError, IntoTask, Join, JoinRef, PanicPayload, Task, TaskError,
+    spawn,
 };
 use pin_project_lite::pin_project;
 
@@ -94,6 +95,12 @@ impl<T> GroupTask<T> {
         if let Some(task) = &self.task {
             task.add_done_callback(callback);
         }
+    }
+}
+
+impl<T> AwaitNode for GroupTask<T> {
+    fn await_node(&self) -> Awaited {
+        Awaited::Task(self.id())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Labels that tell the kinds of arguments of [`gather`](crate::gather) and [`shield`](crate::shield) apart.
+//! Labels that tell the kinds of arguments of [`gather`](crate::gather), [`shield`](crate::shield()) and
+//! [`wait_for`](crate::wait_for) apart.
 //!
 //! The compiler infers them; nobody writes them.
 
@@ -17,3 +18,11 @@ pub struct Owned;
 /// [`shield`](crate::shield) of a task by reference.
 #[derive(Debug)]
 pub struct Borrowed;
+
+/// [`wait_for`](crate::wait_for) a future, which does nothing before it is polled.
+#[derive(Debug)]
+pub struct Unstarted;
+
+/// [`wait_for`](crate::wait_for) a handle of something that runs by itself.
+#[derive(Debug)]
+pub struct Handle;

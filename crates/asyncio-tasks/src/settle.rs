@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use asyncio_executor::{CancelledError, Forward, Task, TaskError};
+use asyncio_executor::{AwaitNode, Awaited, CancelledError, Forward, Task, TaskError};
 
 /// Tasks whose end is awaited together. One whose outcome was taken leaves an empty place.
 pub(crate) trait Children: 'static {
@@ -13,7 +13,7 @@ pub(crate) trait Children: 'static {
 }
 
 /// A task, whatever it gives.
-pub(crate) trait Child {
+pub(crate) trait Child: AwaitNode {
     fn done(&self) -> bool;
     fn cancel(&self, request: &CancelledError) -> bool;
     fn on_done(&self, callback: Box<dyn FnOnce()>);
@@ -110,6 +110,17 @@ impl<C: Children> Forward for Settling<C> {
 
     fn is_settled(&self) -> bool {
         self.all_ended()
+    }
+
+    fn label(&self) -> &'static str {
+        "gather"
+    }
+
+    fn each_awaited(&self, each: &mut dyn FnMut(Awaited)) {
+        // Taken apart just now, by something further up the stack: then nothing is awaited any more.
+        if let Ok(children) = self.children.try_borrow() {
+            children.each(&mut |_, task| each(task.await_node()));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_executor::{IntoTask, Task, TaskError};
+use asyncio_executor::{AwaitNode, IntoTask, Task, TaskError, Watch, Watched};
 
 use crate::kinds;
 
@@ -75,6 +75,8 @@ impl<'a, T: 'static> Shieldable<kinds::Borrowed> for &'a mut Task<T> {
 /// task is what ends the shield.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Shield<T: 'static, P: BorrowMut<Task<T>> = Task<T>> {
+    /// Shows what is awaited.
+    watch: Watch,
     task: P,
     /// Registered with the task when this first had to wait.
     end: Option<End>,
@@ -94,6 +96,7 @@ struct EndState {
 impl<T: 'static, P: BorrowMut<Task<T>>> Shield<T, P> {
     fn new(task: P) -> Shield<T, P> {
         Shield {
+            watch: Watch::new(),
             task,
             end: None,
             _output: PhantomData,
@@ -130,6 +133,7 @@ impl<T: 'static, P: BorrowMut<Task<T>>> Future for Shield<T, P> {
             }
             Some(end) if end.state.came.get() => {
                 this.end = None;
+                this.watch.unset();
                 return task.poll_outcome(cx);
             }
             Some(end) => {
@@ -137,6 +141,7 @@ impl<T: 'static, P: BorrowMut<Task<T>>> Future for Shield<T, P> {
                 drop(former);
             }
         }
+        this.watch.set("shield", || Watched::One(task.await_node()));
         Poll::Pending
     }
 }

@@ -1,6 +1,5 @@
 //! Timeouts: a scope that asks its own body to end when its time is over.
 
-use std::any::type_name;
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -10,11 +9,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use asyncio_executor::{
-    CancelledError, CatchCancelled, Handle, call_soon, cancelling, catch_cancelled, is_entered,
+    CancelledError, CatchCancelled, Handle, Task, call_soon, cancelling, catch_cancelled,
+    is_entered,
 };
 use asyncio_timers::{IntoDuration, LoopTime, Sleep, Timers};
 use pin_project_lite::pin_project;
 
+use crate::group_task::GroupTask;
+use crate::kinds;
 use crate::request::Request;
 
 /// The time was over; asyncio: `TimeoutError`.
@@ -126,6 +128,8 @@ pub fn timeout_at<F: IntoFuture>(when: LoopTime, future: F) -> WithTimeout<F::In
 /// is not is cancelled. Anything else, any `impl std::future::Future`, is not polled at all: what never started never
 /// starts, and the result is `Err(TimeoutError)`. `timeout(0, …)` polls it once.
 ///
+/// What else can be awaited is given as `it.into_future()`.
+///
 /// # Cancel safety
 ///
 /// As [`timeout`].
@@ -142,17 +146,51 @@ pub fn timeout_at<F: IntoFuture>(when: LoopTime, future: F) -> WithTimeout<F::In
 ///     assert_eq!(wait_for(task, None::<f64>).await.unwrap().unwrap(), "done");
 /// });
 /// ```
-pub fn wait_for<F: IntoFuture>(future: F, delay: impl IntoTimeout) -> WithTimeout<F::IntoFuture> {
-    let delay = delay.into_timeout();
-    // What is awaited as itself has yet to start; a task or promise is awaited by a future of another type.
-    let is_handle = || type_name::<F>() != type_name::<F::IntoFuture>();
-    match delay {
-        Some(Duration::ZERO) if is_handle() => WithTimeout::new(Limit::Now, future),
+pub fn wait_for<Kind, F: WaitFor<Kind>>(
+    future: F,
+    delay: impl IntoTimeout,
+) -> WithTimeout<F::IntoFuture> {
+    match delay.into_timeout() {
+        Some(Duration::ZERO) if F::HAS_BEGUN => WithTimeout::new(Limit::Now, future),
         // As many turns as in asyncio, where a task is made of it, cancelled and awaited.
         Some(Duration::ZERO) => WithTimeout::new(Limit::TooLate(3), future),
         Some(delay) => WithTimeout::new(Limit::After(delay), future),
         None => WithTimeout::new(Limit::Never, future),
     }
+}
+
+/// What [`wait_for`] takes: any future, or a handle of something that runs already. `Kind` only tells them apart.
+///
+/// Not meant to be implemented elsewhere.
+#[diagnostic::on_unimplemented(
+    message = "`wait_for` cannot wait for `{Self}`",
+    label = "expected a future, a task or a promise; `.into_future()` makes one of what can be awaited"
+)]
+pub trait WaitFor<Kind>: IntoFuture {
+    /// Whether it runs without being polled: then it is not too late for its result, however little time there is.
+    #[doc(hidden)]
+    const HAS_BEGUN: bool;
+}
+
+impl<F: Future> WaitFor<kinds::Unstarted> for F {
+    const HAS_BEGUN: bool = false;
+}
+
+macro_rules! handles {
+    ($([$($generics:tt)*] $handle:ty,)*) => { $(
+        impl<$($generics)*> WaitFor<kinds::Handle> for $handle {
+            const HAS_BEGUN: bool = true;
+        }
+    )* };
+}
+
+handles! {
+    [T] Task<T>,
+    [T] &mut Task<T>,
+    [T: Clone + 'static] crate::Future<T>,
+    [T: Clone + 'static] &crate::Future<T>,
+    [T] GroupTask<T>,
+    [T] &mut GroupTask<T>,
 }
 
 pin_project! {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use asyncio_executor::{Task, TaskRef};
+use asyncio_executor::{AwaitNode, Task, TaskRef, Watch, Watched};
 use asyncio_sync::HookId;
 use asyncio_timers::{Sleep, Timers};
 
@@ -127,7 +127,7 @@ where
     message = "`wait` cannot wait for `{Self}`",
     label = "expected a task: `create_task(…)` makes one of a future"
 )]
-pub trait Waitable {
+pub trait Waitable: AwaitNode {
     /// Names a registered callback.
     #[doc(hidden)]
     type Id;
@@ -233,6 +233,8 @@ pub struct Waiting<I: Waitable> {
     failed: fn(&mut I) -> bool,
     /// Set by the first poll.
     begun: Option<Begun<I::Id>>,
+    /// Shows what is awaited.
+    watch: Watch,
 }
 
 struct Begun<Id> {
@@ -285,6 +287,7 @@ impl<I: Waitable> Waiting<I> {
             timeout: None,
             failed,
             begun: None,
+            watch: Watch::new(),
         }
     }
 
@@ -329,6 +332,13 @@ impl<I: Waitable> Waiting<I> {
         });
     }
 
+    fn show(&mut self) {
+        let items = &self.items;
+        self.watch.set("wait", || {
+            Watched::Many(items.iter().map(AwaitNode::await_node).collect())
+        });
+    }
+
     fn unregister(&mut self) {
         if let Some(begun) = self.begun.take() {
             for (item, id) in self.items.iter().zip(begun.callbacks) {
@@ -349,6 +359,7 @@ impl<I: Waitable> Future for Waiting<I> {
         assert!(!this.items.is_empty(), "`wait` polled after it was over");
         let Some(begun) = &mut this.begun else {
             this.begin(cx);
+            this.show();
             return Poll::Pending;
         };
         let former = begun.ends.waker.replace(Some(cx.waker().clone()));
@@ -368,8 +379,10 @@ impl<I: Waitable> Future for Waiting<I> {
                 Some(Timer::NextTurn(alarm)) => alarm.rang(),
             };
         if !over {
+            this.show();
             return Poll::Pending;
         }
+        this.watch.unset();
         this.unregister();
         // S83: by what has ended now, not by what woke this.
         let (done, pending) = mem::take(&mut this.items)

@@ -44,7 +44,13 @@
 //! | `var = ContextVar("var")`, `var.set(1)` | `static VAR: ContextVar<u32> = ContextVar::new("var")`, `VAR.set(1)` |
 //! | `create_task(c, context=…, eager_start=…)` | [`TaskBuilder`] |
 //! | `loop.set_task_factory(eager_task_factory)` | `set_task_factory(TaskFactory::Eager)` |
+//! | `tg.create_task(c, name=…)` | `tg.create_task(c).name(…)`; [`TaskGroup::builder`] for `context=` and `eager_start=` |
+//! | `loop.call_later(1, f, context=c)` | `call_later_in(&c, 1, f)`, and so on |
+//! | `loop.add_signal_handler(SIGTERM, f)` | `add_signal_handler(signal::SIGTERM, f)`; [`signal::signals`] for a stream |
+//! | `create_subprocess_exec("ls", "-l", stdout=PIPE)` | `create_subprocess_exec("ls").arg("-l").stdout(Stdio::Piped).spawn()`: see [`subprocess`] |
 //! | `loop.create_future()` | [`Future::new`] |
+//! | `print_call_graph(task)` | `print_call_graph(Some(&task), &CallGraphOptions::new(), stdout())`: see [`graph`] |
+//! | `python -m asyncio pstree PID` | `asyncio pstree PID` of a process started with `ASYNCIO_INSPECT=1`: see [`tools`] |
 //! | `task.result()`, `task.exception()` | [`Task::try_take`], a `Result` to look at by reference; [`Task::cancelled`], [`Task::panicked`] without taking it |
 //! | keyword arguments | builder methods: `create_task(f).name("worker")` |
 //!
@@ -58,7 +64,7 @@
 //!
 //! # Features
 //!
-//! `net` (streams and servers) and `macros` are on by default. A feature adds names and changes nothing else.
+//! `net` (streams and servers), `tls`, `process` (child processes) and `macros` are on by default. A feature adds names and changes nothing else.
 #![forbid(unsafe_code)]
 
 // Running.
@@ -72,18 +78,26 @@ pub use asyncio_runtime::{
 
 // Tasks and cancellation.
 pub use asyncio_executor::{
-    CancelledError, CatchCancelled, Closed, ExceptionContext, ExceptionHandler, Handle, IntoTask,
-    Join, JoinRef, PanicPayload, Task, TaskBuilder, TaskError, TaskFactory, TaskInfo, TaskRef,
-    YieldNow, all_tasks, cancelling, catch_cancelled, current_task, finally, raise_cancelled,
-    spawn as create_task, uncancel, yield_now,
+    AwaitNode, Awaited, CancelledError, CatchCancelled, Closed, ExceptionContext, ExceptionHandler,
+    Handle, IntoTask, Join, JoinRef, PanicPayload, Task, TaskBuilder, TaskError, TaskFactory,
+    TaskInfo, TaskRef, YieldNow, all_tasks, cancelling, catch_cancelled, current_task, finally,
+    raise_cancelled, spawn as create_task, uncancel, yield_now,
 };
 pub use asyncio_tasks::{
     AsCompleted, AsCompletedWithin, ChildOutput, ExceptionGroup, Future, GroupError, GroupTask,
-    RateError, RateLimiter, RescheduleError, ReturnWhen, Scope, ScopedTask, TaskGroup, Timeout,
-    TimeoutError, TryScope, Wait, WaitResult, Waiting, WithTimeout, as_completed, ensure_future,
-    gather, scope, shield, sleep_with, timeout, timeout_at, to_thread, try_gather, try_scope,
-    try_wait, wait, wait_for,
+    GroupTaskBuilder, RateError, RateLimiter, RescheduleError, ReturnWhen, Scope, ScopedTask,
+    TaskGroup, Timeout, TimeoutError, TryScope, Wait, WaitResult, Waiting, WithTimeout,
+    as_completed, ensure_future, gather, scope, shield, sleep_with, timeout, timeout_at, to_thread,
+    try_gather, try_scope, try_wait, wait, wait_for,
 };
+
+// Looking inside.
+// `tools::serve`, or the environment variable `ASYNCIO_INSPECT=1`, lets `asyncio pstree PID` look from outside.
+pub use asyncio_inspect::graph::{
+    CallGraphOptions, FrameCallGraphEntry, FutureCallGraph, NoRunningLoop, capture_call_graph,
+    format_call_graph, print_call_graph,
+};
+pub use asyncio_inspect::{graph, tools};
 
 // Context variables.
 pub use asyncio_executor::{Context, ContextVar, ResetError, Token, TokenGuard, copy_context};
@@ -111,6 +125,21 @@ pub use asyncio_blocking::{Job, JobError, ThreadPool as ThreadPoolExecutor};
 // Networks.
 #[cfg(feature = "net")]
 pub use asyncio_net::*;
+
+// Signals.
+#[cfg(unix)]
+pub use asyncio_runtime::{add_signal_handler, remove_signal_handler};
+#[cfg(unix)]
+pub use asyncio_signal as signal;
+
+// Child processes, and the program's own standard streams.
+#[cfg(all(unix, feature = "process"))]
+pub use asyncio_process as subprocess;
+#[cfg(all(unix, feature = "process"))]
+pub use asyncio_process::{
+    SubprocessProtocol, SubprocessTransport, create_subprocess_exec, create_subprocess_shell,
+    stderr, stdin, stdout, subprocess_exec,
+};
 
 #[doc(hidden)]
 pub use asyncio_runtime::entry as __private;

@@ -6,9 +6,12 @@ use std::ptr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use slab::Slab;
+
 use super::error::CancelledError;
 use super::nodes::Nodes;
 use super::request;
+use crate::await_edges::{AwaitEdge, Awaited, Entry};
 use crate::local::Local;
 use crate::meta::{Meta, flag};
 
@@ -27,6 +30,8 @@ pub(crate) struct Scopes {
     taken: Cell<u64>,
     /// Some node has, or had, news: the usual poll asks this once instead of each node.
     any_news: Cell<bool>,
+    /// What is awaited without a scope, for those who look; no part of the tree.
+    pub(crate) watches: RefCell<Slab<Entry>>,
 }
 
 pub(super) struct Node {
@@ -105,6 +110,14 @@ pub trait Forward {
 
     /// Whether it is settled: its result is there to be taken.
     fn is_settled(&self) -> bool;
+
+    /// What it is called by those who look at what a task waits for.
+    fn label(&self) -> &'static str {
+        "awaitable"
+    }
+
+    /// Calls `each` with everything that is awaited through it, for those who look.
+    fn each_awaited(&self, _each: &mut dyn FnMut(Awaited)) {}
 }
 
 impl Hook {
@@ -128,6 +141,7 @@ impl Scopes {
             requests: Cell::new(0),
             taken: Cell::new(0),
             any_news: Cell::new(false),
+            watches: RefCell::default(),
         })
     }
 
@@ -135,12 +149,53 @@ impl Scopes {
         self.task.set(ptr::null());
         // Wakers and hooks go now; a scope that is still held somewhere finds its task gone and its node too.
         let nodes = self.nodes.take();
-        drop(nodes);
+        let watches = self.watches.take();
+        drop((nodes, watches));
     }
 
     fn task(&self) -> Option<&Meta> {
         // SAFETY: not null means that the task has not ended, so its metadata is alive.
         unsafe { self.task.get().as_ref() }
+    }
+
+    /// Whether these are the scopes of this task, which has not ended.
+    pub(crate) fn are_of(&self, task: &Meta) -> bool {
+        ptr::eq(self.task.get(), task)
+    }
+
+    /// What the task waits for, as far as scopes and watches know.
+    pub(crate) fn edges(&self) -> Vec<AwaitEdge> {
+        let hooks: Vec<Hook> = {
+            let nodes = self.nodes.borrow();
+            nodes.iter().map(|(_, node)| node.hook.clone()).collect()
+        };
+        // While nothing but hooks of ours was looked at; those of others may be a user's code.
+        let mut edges: Vec<AwaitEdge> = hooks
+            .iter()
+            .filter_map(|hook| match hook {
+                // SAFETY: see the variant; nothing ran since the tree was looked at.
+                Hook::Task(task) => Some(Awaited::Task(unsafe { &**task }.id())),
+                _ => None,
+            })
+            .map(|task| AwaitEdge {
+                label: "task",
+                on: vec![task],
+            })
+            .collect();
+        for hook in hooks {
+            if let Hook::Custom(hook) = hook {
+                let mut on = Vec::new();
+                hook.each_awaited(&mut |awaited| on.push(awaited));
+                let label = hook.label();
+                edges.push(AwaitEdge { label, on });
+            }
+        }
+        let watches: Vec<_> = {
+            let watches = self.watches.borrow();
+            watches.iter().map(|(_, entry)| entry.ask()).collect()
+        };
+        edges.extend(watches.into_iter().map(|ask| ask()));
+        edges
     }
 
     /// Whether no scope is alive.

@@ -7,6 +7,7 @@ mod debugging;
 mod eager;
 mod foreign;
 mod joining;
+mod looking;
 mod memory;
 mod misuse;
 mod order;

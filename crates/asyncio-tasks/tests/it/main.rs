@@ -5,6 +5,7 @@ mod support;
 
 mod as_completed;
 mod groups;
+mod no_time;
 mod promises;
 mod rate_limiter;
 mod scope;

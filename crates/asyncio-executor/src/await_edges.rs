@@ -1,0 +1,265 @@
+//! What a task waits for, read off its scopes when somebody asks.
+//!
+//! Nothing is kept for it where a request for cancellation has to find the same thing anyway: an awaited task, a promise,
+//! a `gather` have a scope that leads there. What passes no request on (`(&mut task).await`, a shield, a `wait`) and what
+//! has children beside its body (a group) leaves a [`Watch`].
+
+use std::collections::HashSet;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::cancel::scopes::Scopes;
+use crate::executor::all_tasks_on;
+use crate::local::Local;
+use crate::task::TaskInfo;
+
+/// Something that is awaited: a node of the await graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Awaited {
+    /// A task, by its number.
+    Task(u64),
+    /// A promise, by a number that no other one has at the same time.
+    Future(usize),
+}
+
+/// One reason why a task waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AwaitEdge {
+    /// By what: `task`, `Future`, `gather`, `shield`, `wait`, `TaskGroup`, …
+    pub label: &'static str,
+    /// For what; things that have ended may be among it.
+    pub on: Vec<Awaited>,
+}
+
+/// What can be asked who awaits it: a task, by whatever handle, and a promise.
+///
+/// ```
+/// use asyncio_executor::{AwaitNode, Awaited, Executor, spawn};
+///
+/// Executor::new().run(async {
+///     let task = spawn(async {});
+///     assert_eq!(task.await_node(), Awaited::Task(task.id()));
+/// }).unwrap();
+/// ```
+pub trait AwaitNode {
+    /// Its place in the graph.
+    fn await_node(&self) -> Awaited;
+}
+
+impl<N: AwaitNode + ?Sized> AwaitNode for &N {
+    fn await_node(&self) -> Awaited {
+        (**self).await_node()
+    }
+}
+
+impl<N: AwaitNode + ?Sized> AwaitNode for &mut N {
+    fn await_node(&self) -> Awaited {
+        (**self).await_node()
+    }
+}
+
+/// Something that knows at any time what is awaited through it, for a [`Watch`].
+pub trait Awaits {
+    /// Calls `each` with everything that is awaited.
+    fn each_awaited(&self, each: &mut dyn FnMut(Awaited));
+}
+
+/// What a [`Watch`] shows.
+pub enum Watched {
+    /// One thing.
+    One(Awaited),
+    /// Several.
+    Many(Vec<Awaited>),
+    /// What this says when it is asked.
+    Live(Rc<dyn Awaits>),
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Watched::One(one) => write!(f, "One({one:?})"),
+            Watched::Many(many) => write!(f, "Many({many:?})"),
+            Watched::Live(_) => f.write_str("Live"),
+        }
+    }
+}
+
+/// Shows that a task waits for something, for as long as this lives: for futures that pass no request on.
+///
+/// It has no part in cancellation.
+///
+/// ```
+/// use asyncio_executor::{AwaitNode, Executor, Watch, Watched, current_task, spawn, yield_now};
+///
+/// Executor::new().run(async {
+///     let other = spawn(std::future::pending::<()>());
+///     let node = other.await_node();
+///     let waiter = spawn(async move {
+///         let mut watch = Watch::new();
+///         watch.set("example", || Watched::One(node));
+///         std::future::pending::<()>().await;
+///     });
+///     yield_now().await;
+///     let edges = waiter.as_ref().unwrap().awaits();
+///     assert_eq!((edges[0].label, &edges[0].on[..]), ("example", &[node][..]));
+///     waiter.cancel();
+///     other.cancel();
+/// }).unwrap();
+/// ```
+#[derive(Default)]
+pub struct Watch {
+    place: Option<(Rc<Scopes>, usize)>,
+}
+
+impl Watch {
+    /// One that shows nothing yet.
+    pub const fn new() -> Watch {
+        Watch { place: None }
+    }
+
+    /// From now on the task being stepped is shown to wait for this. To be called where a poll is about to return
+    /// `Pending`; `what` is asked once for each task that polls.
+    pub fn set(&mut self, label: &'static str, what: impl FnOnce() -> Watched) {
+        let task = Local::current().and_then(Local::current_meta);
+        if let Some((scopes, _)) = &self.place {
+            if task.is_some_and(|task| scopes.are_of(task)) {
+                return;
+            }
+            self.unset();
+        }
+        if let Some(task) = task {
+            let scopes = task.scopes();
+            let entry = Entry {
+                label,
+                what: what(),
+            };
+            let key = scopes.watches.borrow_mut().insert(entry);
+            self.place = Some((scopes, key));
+        }
+    }
+
+    /// It waits no longer.
+    pub fn unset(&mut self) {
+        if let Some((scopes, key)) = self.place.take() {
+            // Not there when the task has ended. Dropped with no borrow held.
+            let entry = scopes.watches.borrow_mut().try_remove(key);
+            drop(entry);
+        }
+    }
+}
+
+impl Drop for Watch {
+    #[inline]
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            self.unset();
+        }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("set", &self.place.is_some())
+            .finish()
+    }
+}
+
+/// A [`Watch`] in the task's table.
+pub(crate) struct Entry {
+    label: &'static str,
+    what: Watched,
+}
+
+impl Entry {
+    /// What is to be asked with no borrow of the table held: it may be a user's code.
+    pub(crate) fn ask(&self) -> Box<dyn FnOnce() -> AwaitEdge> {
+        let label = self.label;
+        match &self.what {
+            Watched::One(one) => {
+                let on = vec![*one];
+                Box::new(move || AwaitEdge { label, on })
+            }
+            Watched::Many(many) => {
+                let on = many.clone();
+                Box::new(move || AwaitEdge { label, on })
+            }
+            Watched::Live(live) => {
+                let live = live.clone();
+                Box::new(move || {
+                    let mut on = Vec::new();
+                    live.each_awaited(&mut |awaited| on.push(awaited));
+                    AwaitEdge { label, on }
+                })
+            }
+        }
+    }
+}
+
+/// What a task is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// It is being stepped.
+    Running,
+    /// It is in the ready queue.
+    Ready,
+    /// It has suspended and nobody has woken it.
+    Waiting,
+}
+
+/// A task as it stands, as plain data; from [`snapshot`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TaskSnapshot {
+    /// Its number, name, place and parent.
+    pub info: TaskInfo,
+    /// What it is about.
+    pub state: TaskState,
+    /// Requests for its cancellation not taken back.
+    pub cancelling: u32,
+    /// What it waits for. What it waits for otherwise (a lock, time, a socket) is not known.
+    pub awaits: Vec<AwaitEdge>,
+}
+
+/// All tasks of the current executor that have not ended, oldest first; empty where none is entered.
+///
+/// A child of a group, or a task that is waited for, is shown so from its first suspension on, as before that it was
+/// not looked at by anybody.
+///
+/// ```
+/// use asyncio_executor::{Executor, TaskState, snapshot, spawn, yield_now};
+///
+/// Executor::new().run(async {
+///     let child = spawn(std::future::pending::<()>());
+///     yield_now().await;
+///     let tasks = snapshot();
+///     assert_eq!(tasks.len(), 2);
+///     assert_eq!((tasks[0].state, tasks[1].state), (TaskState::Running, TaskState::Waiting));
+///     assert_eq!(tasks[1].info.parent, Some(tasks[0].info.id));
+///     child.cancel();
+/// }).unwrap();
+/// ```
+pub fn snapshot() -> Vec<TaskSnapshot> {
+    let Some(local) = Local::current() else {
+        return Vec::new();
+    };
+    let tasks = all_tasks_on(local);
+    let ready: HashSet<u64> = local.ready_ids();
+    tasks
+        .iter()
+        .map(|task| TaskSnapshot {
+            info: task.info(),
+            state: if local.is_current(task.meta()) {
+                TaskState::Running
+            } else if ready.contains(&task.id()) {
+                TaskState::Ready
+            } else {
+                TaskState::Waiting
+            },
+            cancelling: task.cancelling(),
+            awaits: task.awaits(),
+        })
+        .collect()
+}
