@@ -601,7 +601,11 @@ fn thousands_of_connections_opened_and_dropped_leave_nothing(wire: Wire) {
             memory.push(allocated());
         }
         let grown = memory[1].saturating_sub(memory[0]);
-        assert!(grown < 16 * 1024, "the second half took {grown} bytes more");
+        // 26 bytes a connection would show.
+        assert!(
+            grown < 128 * 1024,
+            "the second half took {grown} bytes more"
+        );
         end(server).await;
         nothing_is_left().await;
     });

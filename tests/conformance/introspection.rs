@@ -577,6 +577,7 @@ fn a_process_without_an_endpoint_is_an_error_that_says_how_to_get_one() {
     let mut plain = Command::new(env!("CARGO_BIN_EXE_hang"))
         .arg("locks")
         .env_remove("ASYNCIO_INSPECT")
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

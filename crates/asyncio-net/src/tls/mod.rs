@@ -17,7 +17,6 @@ mod transfer;
 mod verify;
 
 pub use error::TlsError;
-#[allow(unused_imports)] // for the options of clients and servers
 pub(crate) use handshake::{client_handshake, server_handshake, start_tls};
 pub use info::TlsInfo;
 pub use options::TlsOptions;

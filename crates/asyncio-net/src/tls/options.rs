@@ -274,6 +274,8 @@ impl TlsOptions {
 
     /// How long a closed connection waits in the background until everything is sent and the other side has said
     /// `close_notify` as well; 30 seconds at first. asyncio: `ssl_shutdown_timeout`.
+    ///
+    /// One that goes on sending instead is cut off after a mebibyte.
     pub fn shutdown_timeout(mut self, timeout: impl IntoDuration) -> TlsOptions {
         self.shutdown_timeout = timeout.into_duration();
         self
