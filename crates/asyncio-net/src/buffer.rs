@@ -120,7 +120,9 @@ impl ReadBuffer {
 
     /// To be called when nothing happens for now: memory that is not needed goes back to the thread.
     pub(crate) fn rest(&mut self) {
-        if self.is_empty() {
+        if self.memory.is_empty() && self.memory.capacity() == 0 {
+            // Nothing is lent; the usual case of a reader that waits.
+        } else if self.is_empty() {
             self.give_back();
         } else if self.large && self.len() <= SMALL / 2 {
             // A little of a message must not hold a large buffer for as long as its sender likes.

@@ -11,16 +11,18 @@ use asyncio_sync::wait_queue::{Ticket, Turn};
 /// Those who wait for a change of a state that lies elsewhere. Whoever changes it says so; everybody then looks for himself.
 #[derive(Default)]
 pub(crate) struct Changes {
-    waiting: RefCell<WaitQueue>,
+    /// Boxed, and made for the first who waits: most connections come and go without.
+    waiting: RefCell<Option<Box<WaitQueue>>>,
 }
 
 impl Changes {
     /// Wakes everybody who waits.
     pub(crate) fn announce(&self) {
-        if self.waiting.borrow().waiting() > 0 {
-            let wakers = self.waiting.borrow_mut().notify_all();
-            wakers.wake();
-        }
+        let wakers = match &mut *self.waiting.borrow_mut() {
+            Some(waiting) if waiting.waiting() > 0 => waiting.notify_all(),
+            _ => return,
+        };
+        wakers.wake();
     }
 
     /// Waits until `look` finds what it looks for.
@@ -46,7 +48,11 @@ impl Changes {
                 self.leave(place);
                 return Poll::Ready(found);
             }
-            let turn = self.waiting.borrow_mut().poll(place, cx.waker());
+            let turn = self
+                .waiting
+                .borrow_mut()
+                .get_or_insert_default()
+                .poll(place, cx.waker());
             match turn {
                 Turn::Arrived => {}
                 Turn::Waiting { .. } => return Poll::Pending,
@@ -56,7 +62,11 @@ impl Changes {
 
     pub(crate) fn leave(&self, place: &mut Option<Ticket>) {
         if let Some(ticket) = place.take() {
-            let left = self.waiting.borrow_mut().leave(ticket);
+            let left = self
+                .waiting
+                .borrow_mut()
+                .as_mut()
+                .map(|waiting| waiting.leave(ticket));
             drop(left);
         }
     }

@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use asyncio_executor::{ExceptionContext, TurnEnd};
 use asyncio_reactor::{Interest, Source};
@@ -52,7 +52,7 @@ pub(crate) struct Connection {
     #[cfg(feature = "tls")]
     tls: OnceCell<Box<Layer>>,
     /// The server this belongs to.
-    membership: RefCell<Option<Membership>>,
+    membership: Cell<Option<Membership>>,
 
     unsent: RefCell<WriteBuffer>,
     /// Writers should wait above `high` until no more than `low` is unsent (S203).
@@ -66,19 +66,19 @@ pub(crate) struct Connection {
     hooked: Cell<bool>,
     flushing: Cell<bool>,
 
+    /// It is closing, lost or finished: whoever means to write or waits for room must look closer. It stays.
+    ending: Cell<bool>,
     closing: Cell<bool>,
     end_wanted: Cell<bool>,
     end_sent: Cell<bool>,
     reader_dropped: Cell<bool>,
     writer_dropped: Cell<bool>,
-    lost: RefCell<Option<Lost>>,
+    /// Why nothing can be sent any more. Boxed: most connections never need it.
+    lost: OnceCell<Box<Lost>>,
     /// The socket is closed, or will be as soon as whoever looks at it has looked.
     finished: Cell<bool>,
     dropped_writes: Cell<u32>,
 
-    /// Whoever last waited for the socket in each direction: the reactor forgets them when the socket is closed.
-    reader: RefCell<Option<Waker>>,
-    writer: RefCell<Option<Waker>>,
     /// Told when writing resumes, when everything is sent, when the connection is lost, and when it is finished.
     pub(crate) changes: Changes,
 }
@@ -101,7 +101,7 @@ impl Connection {
             one_way,
             #[cfg(feature = "tls")]
             tls: OnceCell::new(),
-            membership: RefCell::new(None),
+            membership: Cell::new(None),
             unsent: RefCell::default(),
             high: Cell::new(HIGH_WATER),
             low: Cell::new(HIGH_WATER / 4),
@@ -110,22 +110,21 @@ impl Connection {
             sent_in_turn: Cell::new(u64::MAX),
             hooked: Cell::new(false),
             flushing: Cell::new(false),
+            ending: Cell::new(false),
             closing: Cell::new(false),
             end_wanted: Cell::new(false),
             end_sent: Cell::new(false),
             reader_dropped: Cell::new(false),
             writer_dropped: Cell::new(false),
-            lost: RefCell::new(None),
+            lost: OnceCell::new(),
             finished: Cell::new(false),
             dropped_writes: Cell::new(0),
-            reader: RefCell::new(None),
-            writer: RefCell::new(None),
             changes: Changes::default(),
         })
     }
 
     pub(crate) fn join(&self, membership: Membership) {
-        self.membership.replace(Some(membership));
+        self.membership.set(Some(membership));
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
@@ -215,17 +214,12 @@ impl Connection {
             Some(source) => source.poll_worth_trying(cx, Interest::Readable),
             None => return Poll::Ready(()),
         };
-        match polled {
-            Poll::Pending => {
-                remember(&self.reader, cx);
-                Poll::Pending
-            }
-            // An error comes out of the attempt again.
-            Poll::Ready(_) => Poll::Ready(()),
-        }
+        // An error comes out of the attempt again.
+        polled.map(drop)
     }
 
     /// Receives; 0 means the end, also when it was closed on this side (S201).
+    #[inline]
     pub(crate) fn poll_recv(
         &self,
         cx: &mut Context<'_>,
@@ -241,6 +235,7 @@ impl Connection {
     }
 
     /// The same below TLS, and also while the connection closes.
+    #[inline]
     pub(crate) fn poll_wire(
         &self,
         cx: &mut Context<'_>,
@@ -250,10 +245,8 @@ impl Connection {
             Some(source) => source.poll_recv(cx, room),
             None => return Poll::Ready(Ok(0)),
         };
-        match &polled {
-            Poll::Pending => remember(&self.reader, cx),
-            Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(error)) => self.lose(Lost::new(error)),
+        if let Poll::Ready(Err(error)) = &polled {
+            self.lose(Lost::new(error));
         }
         polled
     }
@@ -269,6 +262,7 @@ impl Connection {
 /// Writing.
 impl Connection {
     /// Sends what can be sent at once, if nothing has been sent in this turn, and keeps the rest.
+    #[inline]
     pub(crate) fn write(&self, data: &[u8]) {
         if data.is_empty() || !self.may_write() {
             return;
@@ -308,12 +302,12 @@ impl Connection {
     }
 
     fn is_writable(&self) -> bool {
-        !self.closing.get() && self.lost.borrow().is_none()
+        !self.closing.get() && self.lost.get().is_none()
     }
 
     /// Whether a write makes sense; counts those that do not (S204).
     fn may_write(&self) -> bool {
-        self.is_writable() || {
+        !self.ending.get() || {
             self.count_dropped_write();
             false
         }
@@ -332,7 +326,7 @@ impl Connection {
                 "the connection{peer} is closed or lost, and write no. {dropped} since then was dropped: await `drain` \
                  between writes, and stop when it fails"
             );
-            asyncio_executor::report(match &*self.lost.borrow() {
+            asyncio_executor::report(match self.lost.get() {
                 Some(lost) => ExceptionContext::error(text, &lost.to_error()),
                 None => ExceptionContext::new(text),
             });
@@ -354,6 +348,7 @@ impl Connection {
     }
 
     /// What came of an attempt to send; `None` when the connection is lost.
+    #[inline]
     fn sent(&self, result: io::Result<usize>) -> Option<usize> {
         match result {
             Ok(n) => Some(n),
@@ -483,10 +478,7 @@ impl Connection {
                 }
             };
             match polled {
-                Poll::Pending => {
-                    remember(&self.writer, cx);
-                    return Poll::Pending;
-                }
+                Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(n)) => self.note_sent(n),
                 Poll::Ready(Err(error)) => self.lose(Lost::new(&error)),
             }
@@ -520,10 +512,7 @@ impl Connection {
                 None => return Poll::Ready(Err(self.why_closed())),
             };
             match polled {
-                Poll::Pending => {
-                    remember(&self.writer, cx);
-                    return Poll::Pending;
-                }
+                Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(n)) => {
                     self.sent_in_turn.set(asyncio_executor::turn_number());
                     return Poll::Ready(Ok(n));
@@ -572,6 +561,11 @@ impl Connection {
             Ok(()) if self.unsent() > 0 => None,
             result => Some(result),
         })
+    }
+
+    /// Whether nothing stands in a writer's way, and nothing is left to do.
+    pub(crate) fn is_drained(&self) -> bool {
+        !self.ending.get() && self.unsent() == 0
     }
 
     /// Whether a writer may go on: an answer once writing is not paused.
@@ -664,16 +658,17 @@ impl Connection {
             _ => false,
         };
         self.flush_now();
+        self.ending.set(true);
         if self.closing.replace(true) {
             return;
         }
         match self.tls() {
-            Some(tls) if answered && self.lost.borrow().is_none() => {
-                wake(&self.reader);
+            Some(tls) if answered && self.lost.get().is_none() => {
+                self.wake_waiting();
                 self.await_goodbye(tls);
             }
             _ if self.unsent.borrow().is_empty() => self.finish(),
-            _ => wake(&self.reader),
+            _ => self.wake_waiting(),
         }
     }
 
@@ -701,7 +696,10 @@ impl Connection {
 
     /// What an operation that needs the connection fails with (S213).
     pub(crate) fn check(&self) -> io::Result<()> {
-        if let Some(lost) = &*self.lost.borrow() {
+        if !self.ending.get() {
+            return Ok(());
+        }
+        if let Some(lost) = self.lost.get() {
             return Err(lost.to_error());
         }
         if self.is_finished() {
@@ -712,7 +710,7 @@ impl Connection {
 
     /// The error the connection ended with, if it did not end by being closed here.
     pub(crate) fn loss(&self) -> Option<io::Error> {
-        self.lost.borrow().as_ref().map(Lost::to_error)
+        self.lost.get().map(|lost| lost.to_error())
     }
 
     pub(crate) fn why_closed(&self) -> io::Error {
@@ -724,10 +722,12 @@ impl Connection {
 
     /// Nothing can be sent any more. What was received may still be read.
     pub(crate) fn lose(&self, lost: Lost) {
-        self.lost.borrow_mut().get_or_insert(lost);
+        self.ending.set(true);
+        // The first reason stays.
+        let _ = self.lost.set(Box::new(lost));
         self.unsent.borrow_mut().clear();
         self.paused.set(false);
-        wake(&self.writer);
+        self.wake_waiting();
         if self.closing.get() {
             self.finish();
         }
@@ -743,14 +743,24 @@ impl Connection {
     fn finish(&self) {
         self.unsent.borrow_mut().clear();
         self.paused.set(false);
+        self.ending.set(true);
         self.finished.set(true);
-        self.close_socket();
-        wake(&self.reader);
-        wake(&self.writer);
+        self.wake_waiting();
         self.changes.announce();
         let membership = self.membership.take();
         drop(membership);
         self.tell(|observer| observer.ended());
+    }
+
+    /// Has those who wait for the socket look again; closes it, once it is finished.
+    fn wake_waiting(&self) {
+        if let Some(source) = &*self.source.borrow() {
+            source.wake_all();
+        }
+        // Also where it has been finished only now, by one of those.
+        if self.finished.get() {
+            self.close_socket();
+        }
     }
 
     /// Where the socket is in use further up the stack (somebody looks at it; a waker closes while it is cloned), it is
@@ -807,24 +817,4 @@ fn no_ip_address(who: &str) -> io::Error {
             "{who} has no IP address, as this is no TCP connection; `StreamWriter::socket` tells of Unix sockets"
         ),
     )
-}
-
-/// Notes who waits. A task that waits again and again is noted once.
-fn remember(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
-    let mut noted = place.borrow_mut();
-    if !noted
-        .as_ref()
-        .is_some_and(|waker| waker.will_wake(cx.waker()))
-    {
-        let former = noted.replace(cx.waker().clone());
-        drop(noted);
-        drop(former);
-    }
-}
-
-fn wake(place: &RefCell<Option<Waker>>) {
-    let waker = place.borrow_mut().take();
-    if let Some(waker) = waker {
-        waker.wake();
-    }
 }

@@ -60,7 +60,7 @@ pub struct StreamReader {
     limit: usize,
     eof: bool,
     /// Raised by every later read (S212).
-    error: Option<Lost>,
+    error: Option<Box<Lost>>,
     /// How often reading succeeded without waiting.
     calls_in_a_row: u32,
 }
@@ -364,7 +364,7 @@ impl StreamReader {
     /// # });
     /// ```
     pub fn set_exception(&mut self, error: &io::Error) {
-        self.error.get_or_insert_with(|| Lost::new(error));
+        self.error.get_or_insert_with(|| Box::new(Lost::new(error)));
     }
 
     #[track_caller]
@@ -419,6 +419,7 @@ impl StreamReader {
         }
     }
 
+    #[inline]
     fn check(&self) -> io::Result<()> {
         match (&self.error, &self.origin) {
             (Some(error), _) => Err(error.to_error()),
@@ -498,6 +499,7 @@ impl StreamReader {
     }
 
     /// Notes what receiving has come to.
+    #[inline]
     fn received(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &polled {
             Poll::Pending => {
@@ -509,7 +511,7 @@ impl StreamReader {
                 self.buffer.end();
             }
             Poll::Ready(Ok(_)) => self.calls_in_a_row += 1,
-            Poll::Ready(Err(error)) => self.error = Some(Lost::new(error)),
+            Poll::Ready(Err(error)) => self.error = Some(Box::new(Lost::new(error))),
         }
         polled
     }
@@ -523,6 +525,7 @@ impl Origin {
         }
     }
 
+    #[inline]
     fn poll_recv(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Origin::Connection(connection) => connection.poll_recv(cx, room),

@@ -136,6 +136,9 @@ impl StreamWriter {
     /// The error by which the connection was lost, on whichever end; `ConnectionReset` when it was closed on this side.
     pub async fn drain(&self) -> io::Result<()> {
         let connection = &*self.connection;
+        if connection.is_drained() {
+            return Ok(());
+        }
         connection.check()?;
         if connection.is_closing() {
             // S213: lets the loop find out what becomes of it.

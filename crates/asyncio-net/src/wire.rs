@@ -38,6 +38,12 @@ impl Wire {
         self.source.poll_worth_trying(cx, interest)
     }
 
+    /// Has those who wait look again.
+    pub(crate) fn wake_all(&self) {
+        self.source.wake_all();
+    }
+
+    #[inline]
     pub(crate) fn poll_recv(
         &self,
         cx: &mut Context<'_>,
@@ -70,6 +76,7 @@ impl Wire {
         }
     }
 
+    #[inline]
     pub(crate) fn try_send(&self, data: &[u8]) -> io::Result<usize> {
         if self.socket {
             self.source.try_send(data)

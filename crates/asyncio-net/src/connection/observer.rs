@@ -3,7 +3,7 @@
 use std::rc::Weak;
 use std::task::{Context, Poll};
 
-use crate::connection::{Connection, remember};
+use crate::connection::Connection;
 
 /// Who is told what happens to a connection: at once, and with nothing of it borrowed.
 pub(crate) trait Observer {
@@ -29,13 +29,9 @@ impl Connection {
             None => return Poll::Ready(()),
         };
         match polled {
-            Poll::Pending => {
-                remember(&self.reader, cx);
-                Poll::Pending
-            }
             Poll::Ready(Ok(())) => Poll::Ready(()),
-            // It cannot be waited for; then a write will tell.
-            Poll::Ready(Err(_)) => Poll::Pending,
+            // Or it cannot be waited for; then a write will tell.
+            Poll::Pending | Poll::Ready(Err(_)) => Poll::Pending,
         }
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::connection::{Connection, remember};
+use crate::connection::Connection;
 use crate::error::Lost;
 
 /// The sole right to send on a connection. What is written meanwhile is kept, and sent after this is dropped.
@@ -62,8 +62,7 @@ impl Sending {
             None => return Poll::Ready(Err(connection.why_closed())),
         };
         match &polled {
-            Poll::Pending => remember(&connection.writer, cx),
-            Poll::Ready(Ok(_)) => {}
+            Poll::Pending | Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(error)) if is_of_the_file(error) => {}
             Poll::Ready(Err(error)) => connection.lose(Lost::new(error)),
         }
