@@ -412,7 +412,7 @@ macro_rules! cells {
                 let (heap, resident) = grown(before, count);
                 drop((idle_server, tasks));
                 Figures::one("heap", heap)
-                    .and("beside", heap - task)
+                    .and("beside", heap - task - crate::idlers::of_the_program())
                     .and("rss", resident)
             }
 

@@ -499,7 +499,7 @@ pub(crate) static ROWS: [Row; 53] = [
     row(
         Cell::MemoryConn,
         "beside",
-        "idle connection beside an idle task, heap",
+        "idle connection beside its task, heap",
         "B",
         Better::Lower,
         0,

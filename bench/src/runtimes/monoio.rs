@@ -20,6 +20,7 @@ use super::local_sync::{
 use super::no_process::run_program;
 use super::no_watch::{changed, publish, watch};
 use super::unordered;
+use crate::idlers::client;
 use crate::measure::one_trip as yield_now;
 use crate::rows::Service;
 
@@ -62,7 +63,7 @@ async fn serve(service: Service, bound: impl FnOnce(u16)) {
     loop {
         let (stream, _) = listener.accept().await.expect("accept");
         match service {
-            Service::Echo { buffer } => detach(spawn(echo(stream, buffer))),
+            Service::Echo { buffer } => detach(spawn(client(echo(stream, buffer)))),
             Service::Hello => {
                 let stream = stream.try_into_poll_io().expect("it can be polled");
                 detach(spawn(hello(MonoioIo::new(stream))));

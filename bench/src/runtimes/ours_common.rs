@@ -7,6 +7,7 @@ use std::time::Duration;
 use asyncio::{Server, SocketStream, StreamReader, StreamWriter, Task, TaskGroup};
 
 use super::hello::hello;
+use crate::idlers::client;
 use crate::rows::Service;
 
 pub(super) async fn join<T>(task: Task<T>) -> T {
@@ -102,7 +103,7 @@ pub(super) async fn run_program(path: &str) {
 pub(super) async fn serve(service: Service, bound: impl FnOnce(u16)) {
     match service {
         Service::Echo { buffer } => {
-            let client = move |reader, writer| echo(reader, writer, buffer);
+            let client = move |reader, writer| client(echo(reader, writer, buffer));
             let server = asyncio::start_server(client, "127.0.0.1", 0).await;
             forever(server.expect("a free port"), bound).await;
         }

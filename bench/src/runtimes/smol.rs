@@ -19,6 +19,7 @@ use smol::future::yield_now;
 use super::hello::hello;
 use super::no_watch::{changed, publish, watch};
 use super::{echo, unordered};
+use crate::idlers::client;
 use crate::rows::Service;
 
 thread_local! {
@@ -112,7 +113,7 @@ async fn serve(service: Service, bound: impl FnOnce(u16)) {
     loop {
         let (stream, _) = listener.accept().await.expect("accept");
         match service {
-            Service::Echo { buffer } => detach(spawn(echo(stream, buffer))),
+            Service::Echo { buffer } => detach(spawn(client(echo(stream, buffer)))),
             Service::Hello => detach(spawn(hello(FuturesIo::new(stream)))),
         }
     }

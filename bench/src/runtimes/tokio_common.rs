@@ -109,7 +109,7 @@ macro_rules! serve {
             loop {
                 let (stream, _) = listener.accept().await.expect("accept");
                 match service {
-                    Service::Echo { buffer } => drop($spawn(echo(stream, buffer))),
+                    Service::Echo { buffer } => drop($spawn($crate::idlers::client(echo(stream, buffer)))),
                     Service::Hello => drop($spawn(hello_over(stream))),
                 }
             }

@@ -70,6 +70,9 @@ impl Wire {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.socket {
+            if let Some((data, n)) = copied_together(slices) {
+                return self.source.poll_send(cx, &data[..n]);
+            }
             self.source.poll_send_vectored(cx, slices)
         } else {
             self.source.poll_write_vectored(cx, slices)
@@ -87,6 +90,9 @@ impl Wire {
 
     pub(crate) fn try_send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         if self.socket {
+            if let Some((data, n)) = copied_together(slices) {
+                return self.source.try_send(&data[..n]);
+            }
             return self.source.try_send_vectored(slices);
         }
         // One system call, of as many slices as it takes.
@@ -119,6 +125,26 @@ impl Wire {
             Ok(())
         }
     }
+}
+
+/// Pieces of at most this length together are copied: that costs less than having the kernel collect them.
+const COPIED: usize = 512;
+
+/// The pieces in a row, if they are small; such as the head of a response and its short body.
+fn copied_together(slices: &[IoSlice<'_>]) -> Option<([u8; COPIED], usize)> {
+    let mut len = 0usize;
+    for slice in slices {
+        len = len.saturating_add(slice.len());
+        if len > COPIED {
+            return None;
+        }
+    }
+    let (mut data, mut end) = ([0; COPIED], 0);
+    for slice in slices {
+        data[end..end + slice.len()].copy_from_slice(slice);
+        end += slice.len();
+    }
+    Some((data, end))
 }
 
 /// The least that POSIX systems let one call have, 16 aside: `IOV_MAX`.
