@@ -54,7 +54,7 @@ async fn chat(room: Rc<Room>, mut reader: StreamReader, writer: StreamWriter) ->
     let writer = Rc::new(writer);
     let name = text(&reader.readline().await?);
     if !room.enter(&name, &writer) {
-        writer.write("* that name is taken\n");
+        writer.write("* nobody can be called that, or somebody is\n");
         return Ok(());
     }
     room.tell(&format!("* {name} came\n"), "");

@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use asyncio::{
     Address, BaseProtocol, BaseTransport, DatagramBatch, DatagramOptions, DatagramProtocol,
-    DatagramSocket, DatagramTransport, create_datagram_endpoint, create_task, sleep, timeout,
+    DatagramSocket, DatagramTransport, create_datagram_endpoint, create_task, finally, sleep,
+    timeout,
 };
 
 /// Sends every datagram back to where it came from.
@@ -53,17 +54,23 @@ async fn send_again_and_again(socket: Rc<DatagramSocket>) -> io::Result<()> {
 async fn client(port: u16) -> io::Result<usize> {
     let socket = Rc::new(DatagramSocket::connect("127.0.0.1", port).await?);
     let sending = create_task(send_again_and_again(socket.clone()));
-    let mut missing: BTreeSet<u32> = (0..NUMBERS).collect();
-    let mut batch = DatagramBatch::new(32, 16);
-    while !missing.is_empty() {
-        socket.recv_many(&mut batch).await?;
-        for (data, _) in batch.iter() {
-            let number: [u8; 4] = data.try_into().expect("what was sent has four bytes");
-            missing.remove(&u32::from_be_bytes(number));
+    let receiving = async {
+        let mut missing: BTreeSet<u32> = (0..NUMBERS).collect();
+        let mut batch = DatagramBatch::new(32, 16);
+        while !missing.is_empty() {
+            socket.recv_many(&mut batch).await?;
+            for (data, _) in batch.iter() {
+                let number: [u8; 4] = data.try_into().expect("what was sent has four bytes");
+                missing.remove(&u32::from_be_bytes(number));
+            }
         }
-    }
-    sending.cancel();
-    Ok(NUMBERS as usize - missing.len())
+        io::Result::Ok(NUMBERS as usize - missing.len())
+    };
+    // However that ends, by an error or by being cancelled: nothing is sent any more.
+    finally(receiving, async {
+        sending.cancel();
+    })
+    .await
 }
 
 #[asyncio::main]

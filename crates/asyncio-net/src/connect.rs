@@ -200,7 +200,7 @@ impl ConnectOptions {
     pub async fn connect(&self, host: &str, port: u16) -> io::Result<(StreamReader, StreamWriter)> {
         let mut time = self.time();
         let (source, peer) = self.connect_tcp(&mut time, host, port).await?;
-        let name = format_args!("{host} port {port}");
+        let name = format_args!("{} port {port}", host.escape_debug());
         self.streams(&mut time, source, Some(peer), Some(host), name)
             .await
     }

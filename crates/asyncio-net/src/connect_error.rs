@@ -89,7 +89,9 @@ impl ConnectError {
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot connect to {} port {}", self.host, self.port)?;
+        // The host may come from anybody, and must not add lines to a log.
+        let (host, port) = (self.host.escape_debug(), self.port);
+        write!(f, "cannot connect to {host} port {port}")?;
         if let Some(limit) = self.time_was_up {
             write!(f, " within {limit:?}")?;
             if self.failures.is_empty() {

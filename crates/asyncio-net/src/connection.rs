@@ -362,7 +362,8 @@ impl Connection {
 
     /// Keeps what was not sent, and sees to it that somebody sends it.
     fn keep(&self, rest: &[u8]) {
-        if rest.is_empty() {
+        // Whoever was told that writing pauses may have aborted, in the middle of several pieces.
+        if rest.is_empty() || self.finished.get() || self.lost.get().is_some() {
             return;
         }
         self.unsent.borrow_mut().push(rest);
@@ -502,12 +503,14 @@ impl Connection {
         if self.end_wanted.get() {
             return Poll::Ready(Err(after_end()));
         }
-        let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else {
+        // From the first that has something on: the kernel takes only so many at once.
+        let Some(start) = slices.iter().position(|slice| !slice.is_empty()) else {
             return Poll::Ready(Ok(0));
         };
+        let slices = &slices[start..];
         if self.tls().is_none() && self.may_send_at_once() {
             let polled = match &*self.source.borrow() {
-                Some(source) if slices.len() == 1 => source.poll_send(cx, first),
+                Some(source) if slices.len() == 1 => source.poll_send(cx, &slices[0]),
                 Some(source) => source.poll_send_vectored(cx, slices),
                 None => return Poll::Ready(Err(self.why_closed())),
             };
@@ -588,7 +591,12 @@ impl Connection {
             return self.end_sealed(tls);
         }
         self.flush_now();
-        if self.unsent.borrow().is_empty() {
+        self.end_if_all_sent();
+    }
+
+    /// Says the end, if it is wanted and nobody is sending: not the flusher, and not a file.
+    fn end_if_all_sent(&self) {
+        if self.end_wanted.get() && !self.flushing.get() && self.unsent.borrow().is_empty() {
             self.all_sent();
         }
     }

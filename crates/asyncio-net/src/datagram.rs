@@ -1,6 +1,7 @@
 //! Datagrams: sockets whose operations are awaited, and endpoints that call a protocol.
 
 mod options;
+mod patience;
 mod socket;
 mod transport;
 

@@ -152,22 +152,21 @@ impl Feed {
     ) -> Poll<io::Result<usize>> {
         self.check()?;
         let mut taken = 0;
-        {
-            let mut pieces = self.pieces.borrow_mut();
-            while let Some(piece) = pieces.front_mut()
-                && taken < room.len()
-            {
-                let n = piece.len().min(room.len() - taken);
-                room[taken..taken + n].copy_from_slice(&piece[..n]);
-                piece.advance(n);
-                taken += n;
-                if piece.is_empty() {
-                    pieces.pop_front();
-                }
+        while taken < room.len() {
+            // Taken out: with the last byte goes whatever owned it, which may feed more.
+            let Some(mut piece) = self.pieces.borrow_mut().pop_front() else {
+                break;
+            };
+            let n = piece.len().min(room.len() - taken);
+            room[taken..taken + n].copy_from_slice(&piece[..n]);
+            piece.advance(n);
+            taken += n;
+            self.len.set(self.len.get() - n);
+            if !piece.is_empty() {
+                self.pieces.borrow_mut().push_front(piece);
             }
         }
         if taken > 0 {
-            self.len.set(self.len.get() - taken);
             self.changes.announce();
             return Poll::Ready(Ok(taken));
         }
@@ -188,8 +187,8 @@ impl Feed {
 
     pub(crate) fn reader_dropped(&self) {
         self.reader_dropped.set(true);
-        let pieces = self.pieces.take();
-        drop(pieces);
+        let (pieces, reader) = (self.pieces.take(), self.reader.take());
+        drop((pieces, reader));
         self.len.set(0);
         self.changes.announce();
     }

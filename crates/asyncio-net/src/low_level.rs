@@ -9,6 +9,11 @@ use std::rc::Rc;
 use asyncio_executor::{Context, ExceptionContext, call_soon, copy_context, is_entered, report};
 use asyncio_reactor::{Interest, Reactor};
 
+pub use sockets::{
+    sock_accept, sock_connect, sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_into,
+    sock_sendall, sock_sendto,
+};
+
 pub(crate) mod sockets;
 
 /// Calls `callback` whenever `fd` is readable, until [`remove_reader`]; asyncio: `loop.add_reader`.

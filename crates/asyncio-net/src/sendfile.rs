@@ -243,12 +243,10 @@ fn is_not_available(error: &io::Error) -> bool {
 
 async fn natively(connection: &Rc<Connection>, part: &mut Part<'_>) -> io::Result<()> {
     must_be_available(part.file)?;
-    if connection.tls().is_some() {
-        return Err(SendfileNotAvailableError::new(
-            "what is sent must be encrypted",
-        ));
-    }
+    must_be_plain(connection)?;
     let sending = connection.begin_sending().await?;
+    // It may have been started while this waited.
+    must_be_plain(connection)?;
     let mut in_a_row = 0;
     loop {
         let (offset, count) = part.next();
@@ -288,6 +286,15 @@ async fn natively_on_socket(sock: &impl AsFd, part: &mut Part<'_>) -> io::Result
             in_a_row = 0;
             asyncio_executor::yield_now().await;
         }
+    }
+}
+
+fn must_be_plain(connection: &Connection) -> io::Result<()> {
+    match connection.tls() {
+        None => Ok(()),
+        Some(_) => Err(SendfileNotAvailableError::new(
+            "what is sent must be encrypted",
+        )),
     }
 }
 

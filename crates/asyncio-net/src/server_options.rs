@@ -22,7 +22,8 @@ use crate::unix::{self, SocketFile, UnixName};
 /// Listens on a TCP port and runs `callback` as a task of its own for each client; asyncio: `start_server`.
 ///
 /// - `hosts` is an address, a name (every address of it gets a socket), `""` for all interfaces, IPv4 and IPv6, or a list of
-///   these. Port 0 means any free one, for each socket another; [`Server::local_addrs`] tells (S218).
+///   these. Port 0 means any free one, for each socket another; [`Server::local_addrs`] tells (S218). Of several addresses those
+///   that this machine does not have are passed over, as in asyncio, unless it has none of them.
 /// - The callback's future returns `()` or a `Result`. An `Err` or a panic goes to the loop's exception handler and
 ///   closes the connection; cancelling the task only closes it (S215). Usually the future owns both ends, so that they close when it ends.
 /// - [`ServerOptions`] has the rest.
@@ -388,6 +389,11 @@ impl ServerOptions {
         let socket = socket.into();
         socket::must_be_stream(&socket)?;
         let address = address_of(&socket)?;
+        if let ListenerAddress::Ip(address) = &address
+            && address.port() == 0
+        {
+            return Err(not_bound());
+        }
         let file = match &address {
             ListenerAddress::Unix(name) if !name.is_abstract() => SocketFile::at(name.path()).ok(),
             ListenerAddress::Ip(_) => {
@@ -584,11 +590,15 @@ fn address_of(socket: impl AsFd) -> io::Result<ListenerAddress> {
     let unix = SocketAddrUnix::try_from(address).ok();
     match unix.as_ref().and_then(UnixName::of) {
         Some(name) => Ok(ListenerAddress::Unix(name)),
-        None => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "cannot serve on this socket: it is not bound to an IP address or a Unix name",
-        )),
+        None => Err(not_bound()),
     }
+}
+
+fn not_bound() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "cannot serve on this socket: it is not bound to an IP address or a Unix name",
+    )
 }
 
 fn has_ipv6() -> bool {

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use asyncio_reactor::PeerCred;
 use asyncio_reactor::Source;
 use asyncio_timers::sleep;
 use rustix::io::Errno;
@@ -163,7 +165,7 @@ impl SocketRef<'_> {
     /// Who connected a Unix socket, as the kernel knows it and nobody can forge it (`SO_PEERCRED`). Linux only.
     ///
     /// # Errors
-    /// The system's, for other sockets.
+    /// `InvalidInput` for other sockets.
     ///
     /// ```
     /// # use asyncio_net::ConnectOptions;
@@ -177,26 +179,8 @@ impl SocketRef<'_> {
     /// ```
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn peer_cred(&self) -> io::Result<PeerCred> {
-        let peer = rustix::net::sockopt::socket_peercred(self)?;
-        Ok(PeerCred {
-            pid: u32::try_from(peer.pid.as_raw_nonzero().get()).ok(),
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
-        })
+        PeerCred::of_peer(self)
     }
-}
-
-/// The process at the other end of a Unix connection when that was made; from [`SocketRef::peer_cred`].
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PeerCred {
-    /// The process, if it is in this one's name space.
-    pub pid: Option<u32>,
-    /// The user.
-    pub uid: u32,
-    /// The group.
-    pub gid: u32,
 }
 
 fn cannot_connect(name: &UnixName, error: &io::Error) -> io::Error {

@@ -35,8 +35,17 @@ pub(crate) struct Child {
 }
 
 enum Watching {
-    Pidfd { _watch: Watch },
-    Sigchld { _listener: Listener },
+    Pidfd { watch: Watch },
+    Sigchld { listener: Listener },
+}
+
+impl Watching {
+    fn is_by(&self, reactor: &Reactor) -> bool {
+        match self {
+            Watching::Pidfd { watch } => watch.is_by(reactor),
+            Watching::Sigchld { listener } => listener.is_by(reactor),
+        }
+    }
 }
 
 impl Child {
@@ -59,8 +68,8 @@ impl Child {
         };
         let child = Child::new(kernel, leads_group);
         if let Err(error) = child.watch(reactor) {
-            // `Custody` has made it an orphan.
-            child.kill();
+            // `Custody` has made it an orphan, and nobody else will start one for a while, perhaps.
+            child.kill_for_good();
             return Err(error);
         }
         Ok(child)
@@ -83,14 +92,14 @@ impl Child {
         };
         let watching = match self.kernel.pidfd() {
             Some(pidfd) => Watching::Pidfd {
-                _watch: reactor.watch(
+                watch: reactor.watch(
                     pidfd,
                     Interest::Readable,
                     Rc::new(move || custody.child.look()),
                 )?,
             },
             None => Watching::Sigchld {
-                _listener: Listener::new(reactor, [SIGCHLD], move |_, _| custody.child.look())?,
+                listener: Listener::new(reactor, [SIGCHLD], move |_, _| custody.child.look())?,
             },
         };
         let by_signal = matches!(watching, Watching::Sigchld { .. });
@@ -102,13 +111,25 @@ impl Child {
         Ok(())
     }
 
-    /// Has the running loop watch a child whose own loop has gone.
-    pub(crate) fn watch_again(self: &Rc<Child>) {
-        if self.returncode.get().is_none()
-            && self.watching.borrow().is_none()
-            && let Ok(reactor) = Reactor::current()
+    /// Has the running loop watch a child whose own loop has gone, or stands still while this one runs.
+    fn watch_from_here(self: &Rc<Child>) {
+        let Ok(reactor) = Reactor::current() else {
+            return;
+        };
+        let is_watched = |watching: &Watching| watching.is_by(&reactor);
+        if self.returncode.get().is_some()
+            || self.watching.borrow().as_ref().is_some_and(is_watched)
         {
-            let _ = self.watch(&reactor);
+            return;
+        }
+        // Makes it an orphan, which it is for no longer than this.
+        let former = self.watching.take();
+        drop(former);
+        if self.watch(&reactor).is_ok() {
+            ORPHANS
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|orphan| !Arc::ptr_eq(orphan, &self.kernel));
         }
     }
 
@@ -117,7 +138,7 @@ impl Child {
     }
 
     pub(crate) async fn wait(self: &Rc<Child>) -> i32 {
-        self.watch_again();
+        self.watch_from_here();
         loop {
             if let Some(code) = self.returncode.get() {
                 return code;
@@ -135,7 +156,7 @@ impl Child {
         }
     }
 
-    /// Kills the child when its last handle is dropped.
+    /// Kills the child when its last handle is dropped, or when there will be none.
     pub(crate) fn kill_for_good(&self) {
         self.kill();
         if self.returncode.get().is_none() && self.watching.borrow().is_none() {
@@ -248,10 +269,10 @@ fn adopt_orphans(reactor: &Reactor) {
     }
 }
 
-/// Kills a child that cannot be watched, and leaves it to the next loop.
+/// Kills a child that cannot be watched, and waits for its end: nobody would hear of it.
 fn abandon(kernel: KernelChild) {
     let _ = kernel.send(SIGKILL);
-    if kernel.try_reap().is_none() {
+    if kernel.reap_within_a_moment().is_none() {
         add_orphan(Arc::new(kernel));
     }
 }

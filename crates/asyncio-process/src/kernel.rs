@@ -127,13 +127,23 @@ impl KernelChild {
         let named = rustix::process::Signal::from_named_raw(signal.as_raw());
         match (&self.pidfd, named) {
             (Some(pidfd), Some(named)) => Ok(rustix::process::pidfd_send_signal(pidfd, named)?),
-            _ => asyncio_signal::kill(self.pid.as_raw_nonzero().get(), signal),
+            _ => self.send_by_number(self.pid.as_raw_nonzero().get(), signal),
         }
     }
 
     #[cfg(not(target_os = "linux"))]
     fn send_while_unreaped(&self, signal: Signal) -> io::Result<()> {
-        asyncio_signal::kill(self.pid.as_raw_nonzero().get(), signal)
+        self.send_by_number(self.pid.as_raw_nonzero().get(), signal)
+    }
+
+    /// Sends a signal to the child's number, or its negated one, its group, unless somebody else has reaped it: then the
+    /// number may be a stranger's. (Whoever does so on another thread between the look and the call cannot be helped.)
+    fn send_by_number(&self, number: i32, signal: Signal) -> io::Result<()> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match rustix::process::waitid(self.wait_id(), look) {
+            Err(Errno::CHILD) => Err(Errno::SRCH.into()),
+            _ => asyncio_signal::kill(number, signal),
+        }
     }
 
     /// Sends a signal to the process group that the child leads; false if the child has been reaped.
@@ -143,10 +153,7 @@ impl KernelChild {
             // The group may live on, but its number is not held by anything of ours.
             return Ok(false);
         }
-        already_gone(asyncio_signal::kill(
-            -self.pid.as_raw_nonzero().get(),
-            signal,
-        ))
+        already_gone(self.send_by_number(-self.pid.as_raw_nonzero().get(), signal))
     }
 
     /// Reaps a child that was killed, waiting for its end on the spot, 100 ms at most.

@@ -19,8 +19,8 @@ use crate::child::Child;
 ///
 /// Dropping it closes the pipes and, while the child runs, kills it (S232), unless
 /// [`kill_on_drop(false)`](crate::SubprocessBuilder::kill_on_drop) was said. Its end is left to the loop, which
-/// reaps it: there are no zombies. If the loop ends first, the next one that starts a child does it; a child that was
-/// killed is waited for as the loop ends, 100 ms at most.
+/// reaps it: there are no zombies. If the loop ends first, the next one that starts a child, or waits for this one, does
+/// it; a child that was killed is waited for as the loop ends, 100 ms at most.
 ///
 /// ```
 /// use asyncio_process::{Stdio, create_subprocess_exec};
@@ -79,7 +79,8 @@ impl Process {
 
     /// Waits for the child's end and gives what it returned, or -n if signal n ended it (S227).
     ///
-    /// Any number of tasks may wait. A child that writes into a full pipe never ends: read its pipes, or use
+    /// Any number of tasks may wait, also on another loop of this thread than the one that started the child; the loop that
+    /// began to wait last hears of the end. A child that writes into a full pipe never ends: read its pipes, or use
     /// [`communicate`](Process::communicate).
     ///
     /// # Cancel safety

@@ -121,7 +121,13 @@ fn copy_of(stdout: &Stdio) -> io::Result<Stdio> {
 fn for_std(stdio: Stdio, name: &str) -> io::Result<process::Stdio> {
     Ok(match stdio {
         Stdio::Inherit => process::Stdio::inherit(),
-        Stdio::Null => process::Stdio::null(),
+        // Not `process::Stdio::null()`: where the program has closed its own standard streams `std` opens that under one of
+        // their numbers, and then the child has none.
+        Stdio::Null => File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?
+            .into(),
         Stdio::Fd(fd) => fd.into(),
         Stdio::Piped | Stdio::Stdout => return Err(only_for_stderr(name)),
     })

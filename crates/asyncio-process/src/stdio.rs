@@ -4,19 +4,20 @@
 //! program that switches its terminal to non-blocking mode breaks them all, and for good if it is killed. So the mode
 //! is never changed:
 //!
-//! - a terminal, a pipe or another device is opened once more by its entry in `/proc`, which gives an open file of our own;
+//! - a terminal, a pipe or `/dev/null` and its like is opened once more by its entry in `/proc`, which gives an open file of
+//!   our own;
 //! - a socket cannot be opened again, but every single call on it can say that it does not want to wait;
 //! - a regular file never makes one wait for anybody, only for the disk: it is read and written on the spot, so that nothing
 //!   is lost at the end of the program, and nothing is read that was not asked for;
-//! - what cannot be opened again (a terminal of another user, a system without `/proc`) is read by a thread of its own
-//!   and written to on the spot.
+//! - what cannot be opened again (a terminal of another user, a device that is another one each time it is opened, a system
+//!   without `/proc`) is read by a thread of its own and written to on the spot.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use asyncio_net::{StreamReader, StreamWriter, read_as_it_is, read_pipe, write_as_it_is};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, OFlags, Stat};
 
 /// The most bytes before a separator (S210).
 const LIMIT: usize = 64 * 1024;
@@ -149,30 +150,49 @@ enum Shared {
 }
 
 fn share(fd: BorrowedFd<'_>, access: OFlags) -> io::Result<Shared> {
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode);
+    let status = rustix::fs::fstat(fd)?;
+    let kind = FileType::from_raw_mode(status.st_mode);
     if matches!(kind, FileType::Fifo | FileType::CharacterDevice)
-        && let Ok(own) = open_again(fd, access)
+        && let Ok(own) = open_again(fd, &status, access)
     {
         return Ok(Shared::Own(own));
     }
     let copy = fd.try_clone_to_owned()?;
     Ok(match kind {
-        FileType::Fifo | FileType::CharacterDevice => Shared::Blocking(copy),
+        FileType::Fifo | FileType::CharacterDevice | FileType::Unknown => Shared::Blocking(copy),
         _ => Shared::Own(copy),
     })
 }
 
 /// An open file of our own for the same terminal or pipe.
 #[cfg(target_os = "linux")]
-fn open_again(fd: BorrowedFd<'_>, access: OFlags) -> io::Result<OwnedFd> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+fn open_again(fd: BorrowedFd<'_>, status: &Stat, access: OFlags) -> io::Result<OwnedFd> {
+    if !is_the_same_when_opened_again(fd, status) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
     let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+    Ok(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?)
+}
+
+/// A pipe, a terminal, `/dev/null` and its like. What an emulator holds of a terminal is not: it would be a new terminal's.
+/// Nor is, say, a network device.
+#[cfg(target_os = "linux")]
+fn is_the_same_when_opened_again(fd: BorrowedFd<'_>, status: &Stat) -> bool {
+    const MEMORY_DEVICES: u32 = 1;
+    const PSEUDO_TERMINALS: (u32, u32) = (5, 2);
+    let (major, minor) = (
+        rustix::fs::major(status.st_rdev),
+        rustix::fs::minor(status.st_rdev),
+    );
+    FileType::from_raw_mode(status.st_mode) == FileType::Fifo
+        || major == MEMORY_DEVICES
+        || ((major, minor) != PSEUDO_TERMINALS && rustix::termios::isatty(fd))
 }
 
 /// Elsewhere the entry of a descriptor is a duplicate, which shares the mode.
 #[cfg(not(target_os = "linux"))]
-fn open_again(_: BorrowedFd<'_>, _: OFlags) -> io::Result<OwnedFd> {
+fn open_again(_: BorrowedFd<'_>, _: &Stat, _: OFlags) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -36,7 +36,7 @@ impl Address {
     /// The address of the Unix socket at a path.
     ///
     /// # Errors
-    /// `InvalidInput` for a path that is too long for a socket's address (108 bytes on Linux) or has a zero byte in it.
+    /// `InvalidInput` for a path that is too long for a socket's address (107 bytes is the most on Linux) or has a zero byte in it.
     pub fn unix(path: impl AsRef<Path>) -> io::Result<Address> {
         Ok(Address::Unix(UnixSocketAddr::from_pathname(path)?))
     }

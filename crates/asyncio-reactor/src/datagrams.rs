@@ -208,6 +208,23 @@ impl<T: AsFd> Source<T> {
     pub async fn send_batch(&self, messages: &[(&[u8], Option<&Address>)]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_send_batch(cx, messages)).await
     }
+
+    /// Sends as many of several datagrams as there is room for now; see [`send_batch`](Source::send_batch).
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room for the first; else as [`send_batch`](Source::send_batch).
+    pub fn try_send_batch(&self, messages: &[(&[u8], Option<&Address>)]) -> io::Result<usize> {
+        if messages.is_empty() {
+            return Ok(0);
+        }
+        let messages = &messages[..messages.len().min(MOST_AT_ONCE)];
+        self.attempt(
+            Writable,
+            Some(Call::Write),
+            |fd| send_many(fd, messages),
+            |_| false,
+        )
+    }
 }
 
 /// Room for several datagrams, to be used again and again by [`Source::recv_batch`].
@@ -300,7 +317,7 @@ fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Datagram> {
     let room = buffer.len();
     let mut nothing_else = RecvAncillaryBuffer::default();
     let mut slices = [IoSliceMut::new(buffer)];
-    let message = rustix::net::recvmsg(fd, &mut slices, &mut nothing_else, RecvFlags::empty())?;
+    let message = rustix::net::recvmsg(fd, &mut slices, &mut nothing_else, RecvFlags::DONTWAIT)?;
     Ok(Datagram {
         len: message.bytes.min(room),
         truncated: message.flags.contains(ReturnFlags::TRUNC),
@@ -324,8 +341,14 @@ fn send_many(fd: BorrowedFd<'_>, messages: &[(&[u8], Option<&Address>)]) -> io::
     use rustix::net::{MMsgHdr, SendAncillaryBuffer};
     let mut targets = Vec::with_capacity(messages.len());
     for (_, to) in messages {
-        targets.push(to.map(Address::to_any).transpose()?);
+        match to.map(Address::to_any).transpose() {
+            Ok(target) => targets.push(target),
+            // Met by the next call, as is what the kernel says to a later message.
+            Err(_) if !targets.is_empty() => break,
+            Err(error) => return Err(error),
+        }
     }
+    let messages = &messages[..targets.len()];
     let slices: Vec<_> = messages
         .iter()
         .map(|(data, _)| [io::IoSlice::new(data)])

@@ -88,6 +88,8 @@ mod datagrams;
 mod mmsg;
 mod notifier;
 mod ops;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod peer_cred;
 mod reactor;
 mod readiness;
 mod sendfile;
@@ -100,6 +102,8 @@ mod watch;
 pub use address::Address;
 pub use datagrams::{Datagram, DatagramBatch};
 pub use notifier::Notifier;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use peer_cred::PeerCred;
 pub use reactor::{Entered, Reactor};
 pub use readiness::Interest;
 pub use source::Source;

@@ -128,16 +128,6 @@ impl Backend {
         Ok(epoll::add(&self.poller, fd, data, flags)?)
     }
 
-    /// Takes over a registration that an earlier owner of this descriptor left behind.
-    pub(crate) fn take_over(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
-        Ok(epoll::modify(
-            &self.poller,
-            fd,
-            epoll::EventData::new_u64(token.bits()),
-            EDGES,
-        )?)
-    }
-
     pub(crate) fn arm(
         &self,
         _fd: BorrowedFd<'_>,
@@ -251,7 +241,9 @@ impl Backend {
     }
 }
 
+/// `PRI`, since the kernel does not read across an urgent byte: without it a short read would be taken for the last one.
 const EDGES: epoll::EventFlags = epoll::EventFlags::IN
+    .union(epoll::EventFlags::PRI)
     .union(epoll::EventFlags::OUT)
     .union(epoll::EventFlags::RDHUP)
     .union(epoll::EventFlags::ET);
@@ -294,8 +286,8 @@ fn readiness(flags: epoll::EventFlags) -> Readiness {
             flags.intersects(F::OUT | F::HUP | F::ERR),
         )
         .with(
-            Readiness::READ_CLOSED,
-            flags.intersects(F::RDHUP | F::HUP | F::ERR),
+            Readiness::READ_ON,
+            flags.intersects(F::RDHUP | F::HUP | F::ERR | F::PRI),
         )
 }
 
@@ -328,6 +320,6 @@ mod tests {
         let data = readiness(F::IN | F::OUT);
         let end = readiness(F::IN | F::OUT | F::RDHUP);
         assert_ne!(data, end);
-        assert_eq!(end, data.with(Readiness::READ_CLOSED, true));
+        assert_eq!(end, data.with(Readiness::READ_ON, true));
     }
 }

@@ -103,7 +103,7 @@ impl<T: AsFd> Source<T> {
     ) -> Poll<io::Result<usize>> {
         let room = make_room(buffer);
         let receive = |fd: BorrowedFd<'_>| {
-            Ok(rustix::net::recv(fd, spare_capacity(buffer), RecvFlags::empty())?.0)
+            Ok(rustix::net::recv(fd, spare_capacity(buffer), RecvFlags::DONTWAIT)?.0)
         };
         self.poll_op(cx, Readable, Some(Call::Read), receive, |&n| n < room)
     }
@@ -141,7 +141,7 @@ impl<T: AsFd> Source<T> {
     pub fn try_recv_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let room = make_room(buffer);
         let receive = |fd: BorrowedFd<'_>| {
-            Ok(rustix::net::recv(fd, spare_capacity(buffer), RecvFlags::empty())?.0)
+            Ok(rustix::net::recv(fd, spare_capacity(buffer), RecvFlags::DONTWAIT)?.0)
         };
         self.attempt(Readable, Some(Call::Read), receive, |&n| n < room)
     }
@@ -668,7 +668,7 @@ fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<u
 }
 
 fn recv_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
-    let (n, _untruncated, address) = rustix::net::recvfrom(fd, buffer, RecvFlags::empty())?;
+    let (n, _untruncated, address) = rustix::net::recvfrom(fd, buffer, RecvFlags::DONTWAIT)?;
     Ok((n, address.and_then(ip_address)))
 }
 

@@ -76,11 +76,6 @@ impl Backend {
         self.add(fd, token)
     }
 
-    pub(crate) fn take_over(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
-        self.poller
-            .modify_with_mode(fd, event(token, Directions::NONE), PollMode::Oneshot)
-    }
-
     /// Asks to hear, once, of these directions.
     pub(crate) fn arm(
         &self,
@@ -135,7 +130,7 @@ impl Backend {
                 let readiness = Readiness::NONE
                     .with(Readiness::READABLE, event.readable || failed)
                     .with(Readiness::WRITABLE, event.writable || failed)
-                    .with(Readiness::READ_CLOSED, failed);
+                    .with(Readiness::READ_ON, failed);
                 each(Token::from_bits(event.key as u64), readiness);
             }
             events.clear();

@@ -442,7 +442,7 @@ impl Inner {
         &self,
         fd: BorrowedFd<'_>,
         tenant: Tenant,
-        add: impl FnOnce(&Backend, Token) -> io::Result<()>,
+        add: impl Fn(&Backend, Token) -> io::Result<()>,
     ) -> io::Result<Token> {
         let mut slots = self.slots.borrow_mut();
         let generation = self.next_generation();
@@ -472,7 +472,10 @@ impl Inner {
                 ))
             } else {
                 self.counters.count(Call::Control);
-                self.backend.take_over(fd, token)
+                self.counters.count(Call::Control);
+                self.backend
+                    .delete(fd)
+                    .and_then(|()| add(&self.backend, token))
             };
         }
         match result {

@@ -18,11 +18,11 @@ pub enum Interest {
 /// |---|---|---|
 /// | `READABLE`, `WRITABLE` | by an event | by a would-block, or by a short read or write |
 /// | `TRY_READ`, `TRY_WRITE` | at registration, for the direction nobody has tried | with its neighbour above |
-/// | `READ_CLOSED` | by `RDHUP`, `HUP` or an error | never (by `connect`) |
+/// | `READ_ON` | by `RDHUP`, `HUP`, an error or urgent data | never (by `connect`) |
 ///
 /// The `TRY_*` bits let an operation try first and ask later; raw readiness does not believe them.
-/// `READ_CLOSED` switches the short-read rule off: with edges there will be no second event, so one
-/// has to go on reading until the kernel says 0.
+/// `READ_ON` switches the short-read rule off: behind what was read there is the end of the stream, or what follows an urgent
+/// byte, across which the kernel does not read; with edges there will be no second event for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Readiness(u8);
 
@@ -30,7 +30,7 @@ impl Readiness {
     pub(crate) const NONE: Readiness = Readiness(0);
     pub(crate) const READABLE: Readiness = Readiness(1);
     pub(crate) const WRITABLE: Readiness = Readiness(1 << 1);
-    pub(crate) const READ_CLOSED: Readiness = Readiness(1 << 2);
+    pub(crate) const READ_ON: Readiness = Readiness(1 << 2);
     const TRY_READ: Readiness = Readiness(1 << 3);
     const TRY_WRITE: Readiness = Readiness(1 << 4);
 
@@ -81,10 +81,10 @@ impl Readiness {
         };
     }
 
-    /// The kernel gave or took less than was offered: nothing is left for now, unless the end of
-    /// the stream hides behind what was read.
+    /// The kernel gave or took less than was offered: nothing is left for now, unless something
+    /// hides behind what was read.
     pub(crate) fn clear_after_short(&mut self, interest: Interest) {
-        if interest == Interest::Writable || !self.intersects(Self::READ_CLOSED) {
+        if interest == Interest::Writable || !self.intersects(Self::READ_ON) {
             self.clear(interest);
         }
     }
@@ -187,7 +187,7 @@ mod tests {
         readiness.clear_after_short(Interest::Readable);
         assert!(!readiness.is_ready(Interest::Readable));
 
-        let mut readiness = Readiness::READABLE.with(Readiness::READ_CLOSED, true);
+        let mut readiness = Readiness::READABLE.with(Readiness::READ_ON, true);
         readiness.clear_after_short(Interest::Readable);
         assert!(readiness.is_ready(Interest::Readable));
         readiness.clear(Interest::Readable);

@@ -1,6 +1,7 @@
 //! Level-triggered callbacks for descriptors the user owns: what `add_reader` and `add_writer` are
 //! made of.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -22,7 +23,7 @@ impl Reactor {
     /// The callback runs inside `wait` with no borrow held; a loop passes one that puts the user's
     /// callback into its queue. Remove the watch before closing the descriptor. If it is closed
     /// first nothing worse happens than that the callback is not called any more, or, where a
-    /// duplicate is still open, goes on being called.
+    /// duplicate is still open, goes on being called until the number comes back.
     ///
     /// # Errors
     /// `Unsupported` for regular files; `AlreadyExists` when the descriptor belongs to a
@@ -56,8 +57,12 @@ impl Reactor {
         let number = fd.as_raw_fd();
         let inner = &self.inner;
         let known = inner.watched.borrow().get(&number).copied();
-        let (token, id) = match known {
-            Some(token) => (token, inner.extend_watch(token, fd, interest, callback)?),
+        let extended = known.and_then(|token| {
+            let id = inner.extend_watch(token, fd, interest, &callback)?;
+            Some((token, id))
+        });
+        let (token, id) = match extended {
+            Some(extended) => extended,
             None => inner.start_watch(fd, interest, callback)?,
         };
         Ok(Watch {
@@ -122,6 +127,21 @@ impl Watch {
         self.reactor = Weak::new();
     }
 
+    /// Whether it is this reactor that watches.
+    ///
+    /// ```
+    /// # use asyncio_reactor::{Interest, Reactor};
+    /// # use std::{os::fd::AsFd, os::unix::net::UnixStream, rc::Rc};
+    /// let (reactor, other) = (Reactor::new()?, Reactor::new()?);
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let watch = reactor.watch(ours.as_fd(), Interest::Readable, Rc::new(|| ()))?;
+    /// assert!(watch.is_by(&reactor) && !watch.is_by(&other));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn is_by(&self, reactor: &Reactor) -> bool {
+        std::ptr::eq(self.reactor.as_ptr(), Rc::as_ptr(&reactor.inner))
+    }
+
     /// The direction that is watched.
     pub fn interest(&self) -> Interest {
         self.interest
@@ -161,6 +181,14 @@ pub(crate) struct Watchers {
 struct Watcher {
     id: u64,
     callback: Rc<dyn Fn()>,
+    /// Whether it is in force. An event that has been taken from the kernel and not told yet looks here.
+    in_force: Rc<Cell<bool>>,
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.in_force.set(false);
+    }
 }
 
 impl Watchers {
@@ -175,7 +203,21 @@ impl Watchers {
     fn set(&mut self, interest: Interest, callback: Rc<dyn Fn()>) -> (u64, Option<Watcher>) {
         self.last_id += 1;
         let id = self.last_id;
-        (id, self.of(interest).replace(Watcher { id, callback }))
+        let in_force = Rc::new(Cell::new(true));
+        let callback = {
+            let in_force = in_force.clone();
+            Rc::new(move || {
+                if in_force.get() {
+                    callback();
+                }
+            })
+        };
+        let watcher = Watcher {
+            id,
+            callback,
+            in_force,
+        };
+        (id, self.of(interest).replace(watcher))
     }
 
     pub(crate) fn directions(&self) -> Directions {
@@ -214,37 +256,37 @@ impl Inner {
         Ok((token, id))
     }
 
+    /// Adds a direction to a watch, or replaces it. `None` if that watch is one of another descriptor, which has been closed
+    /// and had the same number; it ends.
     fn extend_watch(
         &self,
         token: Token,
         fd: BorrowedFd<'_>,
         interest: Interest,
-        callback: Rc<dyn Fn()>,
-    ) -> io::Result<u64> {
+        callback: &Rc<dyn Fn()>,
+    ) -> Option<u64> {
         let mut slots = self.slots.borrow_mut();
         let watchers = watchers_of(tenant_of(&mut slots, token))
             .expect("the map of watches names slots of watches");
-        let (id, replaced) = watchers.set(interest, callback);
-        let directions = watchers.directions();
-        // Even where the directions are the same: the descriptor that was watched may have been
-        // closed in the meantime, and this be another one with its number.
-        self.counters.count(Call::Control);
-        let mut result = self.backend.set_level(fd, token, directions);
-        if result
-            .as_ref()
-            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        {
-            self.counters.count(Call::Control);
-            result = self.backend.add_level(fd, token, directions);
+        let mut directions = watchers.directions();
+        match interest {
+            Interest::Readable => directions.readable = true,
+            Interest::Writable => directions.writable = true,
         }
-        let unused = match &result {
-            Ok(()) => replaced,
-            Err(_) => std::mem::replace(watchers.of(interest), replaced),
-        };
+        // Even where the directions are the same: it is by this that the kernel says whether it knows the descriptor.
+        self.counters.count(Call::Control);
+        if self.backend.set_level(fd, token, directions).is_err() {
+            self.watched.borrow_mut().remove(&fd.as_raw_fd());
+            let stale = slots.remove(token.index());
+            drop(slots);
+            drop(stale);
+            return None;
+        }
+        let (id, replaced) = watchers.set(interest, callback.clone());
         drop(slots);
         // A callback is dropped with no borrow held: it may own anything.
-        drop(unused);
-        result.map(|()| id)
+        drop(replaced);
+        Some(id)
     }
 
     /// Removes one direction; with `id` only if it is that very callback.
@@ -260,8 +302,9 @@ impl Inner {
         let left = watchers.directions();
         // SAFETY: the caller of `watch` is asked to keep the descriptor open until the watch is
         // removed. If it was closed nevertheless, the number is only looked up in this
-        // reactor's own epoll set, where it is not found, because `forget_closed_watch`
-        // drops the watch as soon as another tenant of this reactor brings the same number.
+        // reactor's own epoll set, where it is not found, because `forget_closed_watch` and
+        // `extend_watch` drop the watch as soon as another tenant of this reactor brings the
+        // same number.
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
         self.counters.count(Call::Control);
         // Errors mean that the descriptor was closed first; then there is nothing left to remove.

@@ -3,6 +3,9 @@
 //! During a run a listener stands in for the default action of SIGINT. It hears of one signal; then the default action is
 //! back, by the kernel's own doing, so that a second Ctrl-C ends the process however busy the loop is. Outside of runs
 //! nothing is touched, and where the program handles or ignores SIGINT itself nothing is either.
+//!
+//! One that comes while the main task is in its last step finds nobody to ask. It is not forgotten: the run is interrupted
+//! all the same, as in asyncio, and what the main task returned is dropped.
 
 use std::cell::Cell;
 use std::io;
@@ -15,8 +18,10 @@ use crate::event_loop::EventLoop;
 
 /// SIGINT leads to the main task of one run while this lives.
 pub(crate) struct Interrupt {
-    _listener: Listener,
+    listener: Listener,
     fired: Rc<Cell<bool>>,
+    /// Whether the main task had ended when the loop heard of the signal.
+    too_late: Rc<Cell<bool>>,
     main: TaskRef,
 }
 
@@ -33,18 +38,25 @@ impl Interrupt {
             return Ok(None);
         };
         let fired = Rc::new(Cell::new(false));
-        let (asked, told) = (main.clone(), fired.clone());
+        let too_late = Rc::new(Cell::new(false));
+        let (asked, told, in_vain) = (main.clone(), fired.clone(), too_late.clone());
         let listener =
             Listener::instead_of_default(event_loop.reactor(), SIGINT, move |_signal, _times| {
                 if !told.replace(true) {
-                    asked.cancel();
+                    in_vain.set(!asked.cancel());
                 }
             })?;
         Ok(listener.map(|listener| Interrupt {
-            _listener: listener,
+            listener,
             fired,
+            too_late,
             main,
         }))
+    }
+
+    /// Whether a signal came and the main task never heard of it. To be asked when that has ended.
+    pub(crate) fn came_too_late(&self) -> bool {
+        self.too_late.get() || (!self.fired.get() && self.listener.has_pending())
     }
 
     /// Whether a signal came and nobody else asked the main task to end.

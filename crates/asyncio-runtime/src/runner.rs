@@ -194,7 +194,8 @@ impl Runner {
     /// variables that the future sets (S180).
     ///
     /// In the main thread the first Ctrl-C cancels the future's task; if it then ends cancelled this gives
-    /// [`RunError::Interrupted`] (S181).
+    /// [`RunError::Interrupted`] (S181). So it does, and the output is dropped, if the future returned before it could hear
+    /// of the Ctrl-C.
     ///
     /// # Errors
     ///
@@ -318,6 +319,7 @@ fn run_interruptibly<T: 'static>(
         (Err(RunError::Cancelled(_)), Some(interrupt)) if interrupt.is_the_only_request() => {
             Err(RunError::Interrupted)
         }
+        (Ok(_), Some(interrupt)) if interrupt.came_too_late() => Err(RunError::Interrupted),
         (outcome, _) => outcome,
     }
 }

@@ -1,12 +1,12 @@
 //! Callbacks for signals: asyncio's `add_signal_handler`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-use asyncio_executor::copy_context;
+use asyncio_executor::{Context, copy_context};
 use asyncio_signal::{IntoSignal, Listener, Signal};
 
 use crate::event_loop::{EventLoop, Inner, running};
@@ -21,17 +21,31 @@ pub(crate) struct SignalHandlers {
 
 struct Handler {
     _listener: Listener,
-    /// Whether it has not been removed: what is queued already does not run any more then.
-    in_force: Rc<Cell<bool>>,
+    /// What is called; `None` once it has been removed: what is queued already does not run any more then.
+    in_force: Rc<RefCell<Option<Action>>>,
+}
+
+#[derive(Clone)]
+struct Action {
+    context: Context,
+    callback: Rc<RefCell<dyn FnMut()>>,
 }
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        self.in_force.set(false);
+        let last = self.in_force.take();
+        drop(last);
     }
 }
 
 impl SignalHandlers {
+    fn in_force(&self, signal: Signal) -> Option<Rc<RefCell<Option<Action>>>> {
+        let by_signal = self.by_signal.borrow();
+        by_signal
+            .get(&signal)
+            .map(|handler| handler.in_force.clone())
+    }
+
     fn remove(&self, signal: Signal) -> bool {
         let removed = self.by_signal.borrow_mut().remove(&signal);
         // Dropped with no borrow held: the callback may own anything.
@@ -62,17 +76,31 @@ impl Inner {
                 ),
             ));
         }
-        let context = copy_context();
-        let in_force = Rc::new(Cell::new(true));
-        let callback = Rc::new(RefCell::new(callback));
-        let alive = in_force.clone();
+        let action = Action {
+            context: copy_context(),
+            callback: Rc::new(RefCell::new(callback)),
+        };
+        let known = self.signal_handlers.in_force(signal);
+        if let Some(in_force) = known {
+            // The listener stays: a signal that it has heard of, and the loop has not, is for the new one.
+            let replaced = in_force.replace(Some(action));
+            // Dropped with no borrow held: the callback may own anything.
+            drop(replaced);
+            return Ok(());
+        }
+        let in_force = Rc::new(RefCell::new(Some(action)));
+        let heard = in_force.clone();
         let listener = Listener::new(&self.reactor, [signal], move |_signal, _times| {
             // The reactor waits inside a run of this loop.
-            let Some(inner) = running() else { return };
-            let (alive, callback) = (alive.clone(), callback.clone());
+            let (Some(inner), Some(action)) = (running(), heard.borrow().clone()) else {
+                return;
+            };
+            let heard = heard.clone();
+            let context = action.context.clone();
             inner.call_soon_in(&context, move || {
-                if alive.get() {
-                    (callback.borrow_mut())();
+                let is_removed = heard.borrow().is_none();
+                if !is_removed {
+                    (action.callback.borrow_mut())();
                 }
             });
         })?;
@@ -80,13 +108,12 @@ impl Inner {
             _listener: listener,
             in_force,
         };
-        // The new one listens before the old one is gone: no signal meets the former action in between.
-        let replaced = self
+        let none = self
             .signal_handlers
             .by_signal
             .borrow_mut()
             .insert(signal, handler);
-        drop(replaced);
+        debug_assert!(none.is_none(), "replaced above");
         Ok(())
     }
 
@@ -102,7 +129,8 @@ impl LoopHandle {
     ///
     /// It runs as one of the loop's callbacks, not in the signal's own context, so it may do anything; in a copy of the
     /// context that is current now, the same for every run. A handler set again for the same signal replaces the former
-    /// one. Several signals of a kind that come before the callback ran may lead to one run of it.
+    /// one, also for a signal that came and that the loop has not heard of. Several signals of a kind that come before the
+    /// callback ran may lead to one run of it.
     ///
     /// A handler for SIGINT takes the place of [`run`](crate::run)'s own Ctrl-C until it is removed.
     ///

@@ -45,6 +45,18 @@ mod unix {
                     assert_eq!(status.code(), Some(0), "{status}");
                 },
             ),
+            (
+                // S181: CPython, too, raises KeyboardInterrupt in place of the result.
+                "an_interrupt_in_the_last_step_of_the_main_task_is_not_lost",
+                || {
+                    let mut child = Started::new("last step");
+                    child.interrupt();
+                    drop(child.child.stdin.take());
+                    let (rest, status) = child.end();
+                    assert_eq!(rest, "leftover cleaned up\n");
+                    assert_eq!(status.signal(), Some(2), "{status}");
+                },
+            ),
             ("a_second_interrupt_ends_the_process_at_once", || {
                 let mut child = Started::new("stubborn");
                 child.interrupt();
@@ -127,6 +139,19 @@ mod unix {
                 assert!(catch_cancelled(pending::<()>()).await.is_err());
                 println!("went on");
             }),
+            "last step" => {
+                run(async {
+                    asyncio_executor::spawn(finally(pending::<()>(), async {
+                        println!("leftover cleaned up");
+                    }))
+                    .detach();
+                    yield_now().await;
+                    println!("ready");
+                    // Holds the loop, which so never looks; the signal comes first.
+                    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+                });
+                println!("went on as if nothing had been asked");
+            }
             "stubborn" => run(async {
                 println!("ready");
                 let _ = catch_cancelled(pending::<()>()).await;

@@ -15,6 +15,10 @@ fn main() {
             unix::a_handler_set_again_replaces_the_former,
         ),
         (
+            "a_signal_that_came_before_its_handler_was_replaced_is_not_lost",
+            unix::a_signal_that_came_before_its_handler_was_replaced_is_not_lost,
+        ),
+        (
             "a_handler_runs_in_the_context_of_its_registration",
             unix::a_handler_runs_in_the_context_of_its_registration,
         ),
@@ -112,6 +116,33 @@ mod unix {
             until(|| calls.get() == 1).await;
             assert!(remove_signal_handler(SIGUSR1), "one, not two");
             assert!(!remove_signal_handler(SIGUSR1));
+        });
+    }
+
+    pub(super) fn a_signal_that_came_before_its_handler_was_replaced_is_not_lost() {
+        // S198: CPython calls the one in force when the loop hears of the signal, and runs what is queued already.
+        run(async {
+            let calls = Rc::new(RefCell::new(Vec::new()));
+            let handler = |name: &'static str| {
+                let seen = calls.clone();
+                move || seen.borrow_mut().push(name)
+            };
+            add_signal_handler(SIGUSR1, handler("former")).unwrap();
+            send(SIGUSR1);
+            add_signal_handler(SIGUSR1, handler("new")).unwrap();
+            until(|| !calls.borrow().is_empty()).await;
+            assert_eq!(*calls.borrow(), ["new"]);
+            // Heard of in one wait with this listener, so queued when the callback below replaces it, or run by then.
+            let newest = handler("newest");
+            let newest = Cell::new(Some(newest));
+            let _beside = Listener::new(&Reactor::current().unwrap(), [SIGUSR1], move |_, _| {
+                let newest = newest.take().unwrap();
+                call_soon(move || add_signal_handler(SIGUSR1, newest).unwrap());
+            });
+            send(SIGUSR1);
+            until(|| calls.borrow().len() == 2).await;
+            assert_eq!(*calls.borrow(), ["new", "new"]);
+            assert!(remove_signal_handler(SIGUSR1));
         });
     }
 

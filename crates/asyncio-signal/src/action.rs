@@ -11,7 +11,7 @@ use std::ptr;
 
 use libc::c_int;
 
-use crate::signal::Signal;
+use crate::signal::{SIGKILL, Signal};
 use crate::slots;
 
 /// What the process does when a signal comes.
@@ -127,7 +127,8 @@ use libc::__error as errno_of_this_thread;
 /// asyncio_signal::exit_by(asyncio_signal::SIGINT)
 /// ```
 pub fn exit_by(signal: Signal) -> ! {
-    if Action::default().set(signal).is_ok() {
+    // No action can be set for SIGKILL: it has its default one always.
+    if Action::default().set(signal).is_ok() || signal == SIGKILL {
         let mut only = MaybeUninit::uninit();
         // SAFETY: the set is made before it is used, and lives as long as the calls; `raise` of a signal with its default
         // action runs no code of ours.

@@ -125,6 +125,34 @@ impl Listener {
         Ok(listener)
     }
 
+    /// Whether a signal came of which the closure has not been told: it is lost if this is dropped now.
+    ///
+    /// ```
+    /// use asyncio_reactor::Reactor;
+    /// use asyncio_signal::{Listener, SIGUSR2};
+    ///
+    /// let reactor = Reactor::new()?;
+    /// let listener = Listener::new(&reactor, [SIGUSR2], |_signal, _times| {})?;
+    /// assert!(!listener.has_pending());
+    /// # rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2)?;
+    /// while !listener.has_pending() {
+    ///     std::thread::yield_now(); // the handler may run in any thread
+    /// }
+    /// reactor.wait(None)?; // calls the closure
+    /// assert!(!listener.has_pending());
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn has_pending(&self) -> bool {
+        self.slot.has_come()
+    }
+
+    /// Whether it is this reactor that calls the closure.
+    pub fn is_by(&self, reactor: &Reactor) -> bool {
+        self.watch
+            .as_ref()
+            .is_some_and(|watch| watch.is_by(reactor))
+    }
+
     /// The signals it listens to.
     pub fn signals(&self) -> &[Signal] {
         &self.signals

@@ -90,6 +90,11 @@ impl Slot {
         self.heard.load(Ordering::Relaxed) & signal.bit() != 0
     }
 
+    /// Whether a signal came since [`take`](Slot::take) was last called.
+    pub(crate) fn has_come(&self) -> bool {
+        self.came.load(Ordering::Relaxed) != 0
+    }
+
     /// What came since this was last called, and how often.
     pub(crate) fn take(&self) -> Vec<(Signal, u32)> {
         // Acquire: partner of the Release in `announce`; the counts are at least what was announced.
@@ -133,11 +138,18 @@ pub(crate) fn announce(number: i32, ring: impl Fn(Fd)) {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
     use crate::{SIGHUP, SIGTERM};
 
-    // The list is one for the whole process: descriptors that exist nowhere tell the tests apart.
+    /// The list is one for the whole process: the tests take turns.
+    fn turn() -> MutexGuard<'static, ()> {
+        static TURN: Mutex<()> = Mutex::new(());
+        TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Descriptors that exist nowhere.
     fn announced(signal: Signal, of_interest: &[Fd]) -> Vec<Fd> {
         let rung = RefCell::new(Vec::new());
         announce(signal.as_raw(), |fd| rung.borrow_mut().push(fd));
@@ -148,6 +160,7 @@ mod tests {
 
     #[test]
     fn only_those_who_want_a_signal_are_told_and_counts_are_kept() {
+        let _turn = turn();
         let (both, one) = (Slot::claim(1001), Slot::claim(1002));
         both.want(SIGHUP, true);
         both.want(SIGTERM, true);
@@ -156,7 +169,9 @@ mod tests {
         assert_eq!(announced(SIGHUP, &mine), [1001]);
         announced(SIGHUP, &mine);
         assert_eq!(announced(SIGTERM, &mine).len(), 2);
+        assert!(both.has_come());
         assert_eq!(both.take(), [(SIGHUP, 2), (SIGTERM, 1)]);
+        assert!(!both.has_come());
         assert_eq!(one.take(), [(SIGTERM, 1)]);
         assert_eq!(one.take(), []);
         assert!(both.has_heard(SIGHUP) && !one.has_heard(SIGHUP));
@@ -169,22 +184,15 @@ mod tests {
 
     #[test]
     fn a_place_is_used_again_and_is_empty_then() {
+        let _turn = turn();
         let slot = Slot::claim(2001);
         slot.want(SIGHUP, true);
         announced(SIGHUP, &[]);
         slot.release();
-        let mut claimed = Vec::new();
-        // Other tests take places meanwhile; ours comes up among the first few that are free.
-        let again = loop {
-            let next = Slot::claim(2002);
-            claimed.push(next);
-            if std::ptr::eq(next, slot) || claimed.len() > 100 {
-                break next;
-            }
-        };
+        let again = Slot::claim(2002);
         assert!(std::ptr::eq(again, slot), "the place was not used again");
         assert!(!again.has_heard(SIGHUP));
         assert_eq!(again.take(), []);
-        claimed.into_iter().for_each(Slot::release);
+        again.release();
     }
 }

@@ -48,6 +48,9 @@ impl Read for SocketStream {
         cx: &mut Context<'_>,
         mut target: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if target.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         let mut reader = Pin::new(&mut self.reader);
         let data = ready!(reader.as_mut().poll_fill_buf(cx))?;
         let n = data.len().min(target.remaining());

@@ -19,6 +19,9 @@ impl AsyncRead for StreamReader {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         // A caller's buffer may have to be zeroed first, which is not done to find that there is nothing.
         ready!(this.poll_worth_reading(cx));
         let room = buffer.remaining().min(LARGE);

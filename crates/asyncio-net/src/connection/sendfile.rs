@@ -96,5 +96,6 @@ impl Drop for Sending {
         if !self.0.unsent.borrow().is_empty() {
             self.0.hook();
         }
+        self.0.end_if_all_sent();
     }
 }

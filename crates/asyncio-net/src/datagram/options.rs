@@ -212,6 +212,7 @@ impl DatagramOptions {
         if let Some(sock) = self.sock {
             if self.local.is_some()
                 || self.remote.is_some()
+                || self.family.is_some()
                 || self.reuse_port
                 || self.allow_broadcast
             {
@@ -224,15 +225,16 @@ impl DatagramOptions {
                 "`family`, `reuse_port` and `allow_broadcast` are for IP addresses, not for paths",
             );
         }
+        // All of it is looked at before a file is touched.
+        let path = |place: Option<Place>| match place {
+            None => Ok(None),
+            Some(Place::Path(path)) => Ok(Some(path)),
+            Some(Place::Host(..)) => misuse("one address is a path, so the other must be one too"),
+        };
+        let (local, remote) = (path(self.local)?, path(self.remote)?);
         let socket = DatagramSocket::unbound_unix()?;
-        for (place, local) in [(&self.local, true), (&self.remote, false)] {
-            let path = match place {
-                None => continue,
-                Some(Place::Path(path)) => path,
-                Some(Place::Host(..)) => {
-                    return misuse("one address is a path, so the other must be one too");
-                }
-            };
+        for (path, local) in [(&local, true), (&remote, false)] {
+            let Some(path) = path else { continue };
             let result = if local {
                 bind_to_path(&socket, path)
             } else {

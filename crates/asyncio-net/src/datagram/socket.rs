@@ -1,6 +1,7 @@
 //! A datagram socket whose operations are awaited.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,6 +11,7 @@ use asyncio_reactor::{Address, Datagram, DatagramBatch, Source};
 use rustix::net::{SocketType, sockopt};
 
 use crate::datagram::DatagramOptions;
+use crate::datagram::patience::Patience;
 
 /// A socket for datagrams, UDP or Unix, connected or not.
 ///
@@ -210,6 +212,9 @@ impl DatagramSocket {
 
     /// Sends one datagram, whole or not at all, to an address.
     ///
+    /// For a Unix socket that others have filled it tries again every 1 to 50 milliseconds, since the kernel does not tell when
+    /// there is room; [`send`](DatagramSocket::send) on a connected socket is told.
+    ///
     /// # Cancel safety
     /// Nothing is sent by a call that did not return.
     ///
@@ -217,11 +222,18 @@ impl DatagramSocket {
     /// As [`send`](DatagramSocket::send); `PermissionDenied` for a broadcast that was not
     /// [allowed](DatagramSocket::set_broadcast).
     pub async fn send_to(&self, data: &[u8], address: impl Into<Address>) -> io::Result<()> {
-        self.source.send_datagram(data, Some(&address.into())).await
+        let address = address.into();
+        if !Patience::is_needed_for(Some(&address)) {
+            return self.source.send_datagram(data, Some(&address)).await;
+        }
+        let mut patience = Patience::default();
+        let attempt = || self.source.try_send_datagram(data, Some(&address));
+        poll_fn(|cx| patience.poll(cx, attempt)).await
     }
 
     /// Sends datagrams, each to its address or, with `None`, to the peer: as many as there is room for, but at least one;
-    /// gives their number. One system call on Linux for up to 1024.
+    /// gives their number. One system call on Linux for up to 1024. When there is no room for the first, it waits as
+    /// [`send_to`](DatagramSocket::send_to) does.
     ///
     /// # Cancel safety
     /// Nothing is sent by a call that did not return.
@@ -229,7 +241,11 @@ impl DatagramSocket {
     /// # Errors
     /// That of the first. That of a later one is met by the next call, if it begins with it.
     pub async fn send_many(&self, messages: &[(&[u8], Option<&Address>)]) -> io::Result<usize> {
-        self.source.send_batch(messages).await
+        if !messages.first().is_some_and(|(_, to)| Patience::is_needed_for(*to)) {
+            return self.source.send_batch(messages).await;
+        }
+        let mut patience = Patience::default();
+        poll_fn(|cx| patience.poll(cx, || self.source.try_send_batch(messages))).await
     }
 
     /// Receives a datagram that is there now.

@@ -14,6 +14,7 @@ use asyncio_reactor::{Address, Source};
 
 use crate::connection::CALLS_IN_A_ROW;
 use crate::datagram::DatagramOptions;
+use crate::datagram::patience::Patience;
 use crate::scratch::Scratch;
 use crate::transport::{Alarm, BaseProtocol, BaseTransport, ExtraInfo, WriteLimits, contained};
 
@@ -107,7 +108,8 @@ pub struct DatagramTransport {
 
 impl DatagramTransport {
     /// Sends a datagram, to `to` or, with `None`, to the peer of a connected endpoint: at once, or when there is room
-    /// again. Until then it is kept, and the protocol is asked to pause when too much is (S203).
+    /// again. Until then it is kept, and the protocol is asked to pause when too much is (S203). For a Unix socket that others
+    /// have filled it tries again every 1 to 50 milliseconds, as [`DatagramSocket::send_to`](crate::DatagramSocket::send_to).
     ///
     /// An error of the socket goes to [`error_received`](DatagramProtocol::error_received). A datagram may be empty.
     /// After the endpoint was closed, datagrams are dropped (S204).
@@ -141,8 +143,11 @@ impl DatagramTransport {
         self.inner.kept_bytes.get()
     }
 
-    /// Calls another protocol from now on; asyncio: `set_protocol`.
+    /// Calls another protocol from now on; asyncio: `set_protocol`. After `connection_lost` it does nothing.
     pub fn set_protocol(&self, protocol: Rc<dyn DatagramProtocol>) {
+        if self.inner.protocol.borrow().is_none() {
+            return;
+        }
         let former = self.inner.protocol.borrow_mut().replace(protocol);
         drop(former);
     }
@@ -164,9 +169,11 @@ impl DatagramTransport {
             protocol: RefCell::new(Some(protocol)),
             kept: RefCell::default(),
             kept_bytes: Cell::new(0),
+            patience: RefCell::default(),
             limits: Cell::default(),
             paused: Cell::new(false),
             closing: Cell::new(false),
+            made: Cell::new(false),
             written_after: Cell::new(0),
             alarm: Alarm::default(),
         });
@@ -174,6 +181,7 @@ impl DatagramTransport {
         let driver = Driver(transport.inner.clone());
         let made = transport.clone();
         let driving = async move {
+            driver.0.made.set(true);
             driver.0.call("connection_made", |protocol| {
                 protocol.connection_made(&made)
             });
@@ -219,9 +227,13 @@ struct Inner {
     /// What could not be sent at once.
     kept: RefCell<VecDeque<(Vec<u8>, Option<Address>)>>,
     kept_bytes: Cell<usize>,
+    /// For the first of what is kept.
+    patience: RefCell<Patience>,
     limits: Cell<WriteLimits>,
     paused: Cell<bool>,
     closing: Cell<bool>,
+    /// `connection_made` has been called.
+    made: Cell<bool>,
     written_after: Cell<u32>,
     alarm: Alarm,
 }
@@ -341,7 +353,13 @@ impl Inner {
             let Some((data, to)) = self.kept.borrow_mut().pop_front() else {
                 return;
             };
-            match source.poll_send_datagram(cx, &data, to.as_ref()) {
+            let polled = if Patience::is_needed_for(to.as_ref()) {
+                let attempt = || source.try_send_datagram(&data, to.as_ref());
+                self.patience.borrow_mut().poll(cx, attempt)
+            } else {
+                source.poll_send_datagram(cx, &data, to.as_ref())
+            };
+            match polled {
                 Poll::Pending => return self.kept.borrow_mut().push_front((data, to)),
                 Poll::Ready(result) => {
                     self.kept_bytes
@@ -377,8 +395,10 @@ impl Drop for Driver {
         self.0.closing.set(true);
         self.0.kept.borrow_mut().clear();
         self.0.kept_bytes.set(0);
+        self.0.patience.borrow_mut().reset();
         let ending = Ending(self.0.clone());
-        if is_entered() {
+        // Who never heard of an endpoint (the driver had no step) does not hear of its end.
+        if self.0.made.get() && is_entered() {
             call_soon(move || ending.end());
         }
     }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use asyncio_reactor::{Address, Interest, Reactor, Source, Watch};
 use rustix::fs::OFlags;
@@ -174,6 +175,9 @@ pub async fn sock_sendto(
 
 /// Connects a socket. asyncio: `loop.sock_connect`.
 ///
+/// A Unix server whose backlog is full is waited for, as by [`open_unix_connection`](crate::open_unix_connection) (asyncio
+/// takes such a socket for a connected one).
+///
 /// # Cancel safety
 /// The attempt goes on in the kernel: close the socket.
 ///
@@ -197,10 +201,23 @@ pub async fn sock_sendto(
 /// ```
 pub async fn sock_connect(sock: &impl AsFd, address: impl Into<Address>) -> io::Result<()> {
     let mut operation = Operation::new(sock.as_fd(), Interest::Writable, "sock_connect")?;
-    match begin_connecting(sock.as_fd(), &address.into()) {
-        // An interrupted `connect` goes on by itself.
-        Err(error) if is_one_of(&error, [Errno::INPROGRESS, Errno::INTR, Errno::ALREADY]) => {}
-        result => return result,
+    let address = address.into();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match begin_connecting(sock.as_fd(), &address) {
+            // An interrupted `connect` goes on by itself.
+            Err(error) if is_one_of(&error, [Errno::INPROGRESS, Errno::INTR, Errno::ALREADY]) => {
+                break;
+            }
+            // The backlog is full, and the kernel tells nobody when it is not.
+            Err(error)
+                if matches!(address, Address::Unix(_)) && is_one_of(&error, [Errno::AGAIN]) =>
+            {
+                asyncio_timers::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            result => return result,
+        }
     }
     operation.wait().await?;
     Ok(rustix::net::sockopt::socket_error(sock)??)

@@ -67,12 +67,20 @@ impl CachingResolver {
     }
 
     /// For how long an answer that has no time of its own is kept; 0 for not at all.
+    ///
+    /// # Panics
+    /// For NaN.
+    #[track_caller]
     pub fn ttl(mut self, ttl: impl IntoDuration) -> CachingResolver {
         self.rules.ttl = ttl.into_duration();
         self
     }
 
     /// For how long it is kept that a name has no address; 0 for not at all.
+    ///
+    /// # Panics
+    /// For NaN.
+    #[track_caller]
     pub fn negative_ttl(mut self, ttl: impl IntoDuration) -> CachingResolver {
         self.rules.negative_ttl = ttl.into_duration();
         self
@@ -94,7 +102,7 @@ impl CachingResolver {
         self.len() == 0
     }
 
-    /// Forgets everything.
+    /// Forgets everything, as after a change of networks. Of a lookup that is under way only those hear who wait for it already.
     ///
     /// ```
     /// # use asyncio_net::resolve::{CachingResolver, SystemResolver};
@@ -104,6 +112,7 @@ impl CachingResolver {
     /// ```
     pub fn clear(&self) {
         self.cache.entries.borrow_mut().clear();
+        self.cache.under_way.borrow_mut().clear();
     }
 }
 
@@ -254,14 +263,17 @@ impl Joint {
         self.changes.announce();
     }
 
+    /// Whether it is this one that who asks now joins.
+    fn is_under_way(&self) -> bool {
+        let under_way = self.cache.under_way.borrow();
+        let joint = under_way.get(&self.question);
+        joint.is_some_and(|joint| std::ptr::eq(joint.as_ptr(), self))
+    }
+
     /// Who asks from now on asks anew.
     fn leave(&self) {
-        let mut under_way = self.cache.under_way.borrow_mut();
-        if under_way
-            .get(&self.question)
-            .is_some_and(|joint| std::ptr::eq(joint.as_ptr(), self))
-        {
-            under_way.remove(&self.question);
+        if self.is_under_way() {
+            self.cache.under_way.borrow_mut().remove(&self.question);
         }
     }
 }
@@ -283,7 +295,10 @@ impl End {
     fn come(self, outcome: io::Result<Answer>, rules: Rules) {
         if let Some(joint) = self.0.upgrade() {
             let outcome = outcome.map_err(|error| Failure::new(&error));
-            joint.cache.keep(&joint.question, &outcome, rules);
+            // Not if the cache has been cleared since it was asked.
+            if joint.is_under_way() {
+                joint.cache.keep(&joint.question, &outcome, rules);
+            }
             joint.end(outcome);
         }
     }

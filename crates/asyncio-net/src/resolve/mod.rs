@@ -94,12 +94,16 @@ pub struct Answer {
 impl Answer {
     /// The same, which may be used again for so long.
     ///
+    /// # Panics
+    /// For NaN.
+    ///
     /// ```
     /// # use std::{net::IpAddr, time::Duration};
     /// # use asyncio_net::resolve::Answer;
     /// let answer = Answer::from([IpAddr::from([127, 0, 0, 1])]).ttl(60);
     /// assert_eq!(answer.ttl, Some(Duration::from_secs(60)));
     /// ```
+    #[track_caller]
     pub fn ttl(mut self, ttl: impl IntoDuration) -> Answer {
         self.ttl = Some(ttl.into_duration());
         self
@@ -236,11 +240,17 @@ pub(crate) async fn resolve_with(
     let addresses = match name::in_digits(host) {
         Some(address) => vec![SocketAddr::new(address, port)],
         None => {
+            let host = name::without_brackets(host);
             name::check(host)?;
-            let resolver = resolver.cloned().unwrap_or_else(current_resolver);
-            let lookup = resolver.lookup(host, hints);
-            drop(resolver);
-            match lookup.await {
+            let found = if hints.numeric_host {
+                system::ask(host, hints)
+            } else {
+                let resolver = resolver.cloned().unwrap_or_else(current_resolver);
+                let lookup = resolver.lookup(host, hints);
+                drop(resolver);
+                lookup.await
+            };
+            match found {
                 Ok(answer) => answer.addresses,
                 Err(error) => return Err(cannot_resolve(host, error.kind(), &error.to_string())),
             }
@@ -267,6 +277,8 @@ pub(crate) async fn resolve_with(
 }
 
 fn cannot_resolve(host: &str, kind: io::ErrorKind, reason: &str) -> io::Error {
+    // It may come from anybody, and must not add lines to a log.
+    let host = host.escape_debug();
     io::Error::new(
         kind,
         format!(

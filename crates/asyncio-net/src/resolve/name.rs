@@ -9,13 +9,20 @@ const LONGEST_NAME: usize = 253;
 
 /// The address, if it is written in digits; an IPv6 one may be in brackets.
 pub(super) fn in_digits(host: &str) -> Option<IpAddr> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    match bare {
+    match in_brackets(host) {
         Some(bare) => bare.parse().ok().map(IpAddr::V6),
         None => host.parse().ok(),
     }
+}
+
+/// An IPv6 address with a zone (`[fe80::1%eth0]`), which only the system can read, as that reads it; all else as it is.
+pub(super) fn without_brackets(host: &str) -> &str {
+    let bare = in_brackets(host).filter(|bare| bare.contains(':'));
+    bare.unwrap_or(host)
+}
+
+fn in_brackets(host: &str) -> Option<&str> {
+    host.strip_prefix('[')?.strip_suffix(']')
 }
 
 /// Refuses what no name server could know. What it consists of is not looked at: systems differ, and an
@@ -75,6 +82,14 @@ mod tests {
             "fe80::1%eth0",
         ] {
             assert_eq!(address(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_zone_loses_its_brackets_and_a_name_does_not() {
+        assert_eq!(without_brackets("[fe80::1%eth0]"), "fe80::1%eth0");
+        for host in ["fe80::1%eth0", "[localhost]", "[", "[]"] {
+            assert_eq!(without_brackets(host), host);
         }
     }
 

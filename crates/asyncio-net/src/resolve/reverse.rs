@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::system::{reason, shared_lane};
+use super::system::{on_duty, reason, shared_lane};
 
 /// How [`getnameinfo`] writes what it finds; asyncio: its `flags`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,8 +81,8 @@ impl NameFlags {
 /// ```
 pub async fn getnameinfo(address: SocketAddr, flags: NameFlags) -> io::Result<(String, String)> {
     let bits = flags.bits();
-    let found =
-        shared_lane().submit(move || dns_lookup::getnameinfo(&address, bits).map_err(reason));
+    let lane = on_duty(shared_lane());
+    let found = lane.submit(move || dns_lookup::getnameinfo(&address, bits).map_err(reason));
     found.await.map_err(io::Error::other)?.map_err(|error| {
         let text = format!("cannot find the name of {address}: {error}");
         io::Error::new(error.kind(), text)

@@ -70,11 +70,7 @@ impl fmt::Debug for SystemResolver {
 impl Resolve for SystemResolver {
     fn lookup(&self, host: &str, hints: Hints) -> Lookup {
         let host = host.to_owned();
-        // Virtual time that jumps when the loop is idle waits for the loop's own pool, and must wait for this.
-        let jumping = Timers::try_current().is_some_and(|timers| timers.clock().jumps_when_idle());
-        let loops_own = ThreadPool::try_current().filter(|_| jumping);
-        let lane = loops_own.as_ref().unwrap_or(&self.lane);
-        let job = lane.submit(move || ask(&host, hints));
+        let job = on_duty(&self.lane).submit(move || ask(&host, hints));
         Box::pin(async move { job.await.map_err(io::Error::other)? })
     }
 }
@@ -85,6 +81,14 @@ pub(super) fn shared_lane() -> &'static ThreadPool {
     SHARED.get_or_init(|| lane(LANE))
 }
 
+/// The lane, or who stands in for it: virtual time that jumps when the loop is idle waits for the loop's own pool, and must wait
+/// for this.
+pub(super) fn on_duty(lane: &ThreadPool) -> ThreadPool {
+    let jumping = Timers::try_current().is_some_and(|timers| timers.clock().jumps_when_idle());
+    let loops_own = ThreadPool::try_current().filter(|_| jumping);
+    loops_own.unwrap_or_else(|| lane.clone())
+}
+
 #[track_caller]
 fn lane(threads: usize) -> ThreadPool {
     ThreadPool::builder()
@@ -93,7 +97,8 @@ fn lane(threads: usize) -> ThreadPool {
         .build()
 }
 
-fn ask(host: &str, hints: Hints) -> io::Result<Answer> {
+/// Blocks, unless a numeric host is asked for, which is no question to anybody.
+pub(super) fn ask(host: &str, hints: Hints) -> io::Result<Answer> {
     let wanted = AddrInfoHints {
         flags: if hints.numeric_host {
             libc::AI_NUMERICHOST

@@ -20,4 +20,5 @@ pub use error::TlsError;
 pub(crate) use handshake::{client_handshake, server_handshake, start_tls};
 pub use info::TlsInfo;
 pub use options::TlsOptions;
+pub use rustls;
 pub(crate) use session::Layer;

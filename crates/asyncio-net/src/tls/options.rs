@@ -235,11 +235,22 @@ impl TlsOptions {
     /// name some and have none in common the handshake fails.
     ///
     /// Has no effect on a configuration that was given ready-made.
+    ///
+    /// # Panics
+    /// For a name without a byte, or of more than 255, which cannot be said.
+    #[track_caller]
     pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> TlsOptions {
         self.alpn = protocols
             .into_iter()
             .map(|protocol| protocol.as_ref().to_vec())
             .collect();
+        for protocol in &self.alpn {
+            assert!(
+                (1..=255).contains(&protocol.len()),
+                "`alpn`: the name of a protocol has 1 to 255 bytes, and this one {}",
+                protocol.len()
+            );
+        }
         match &mut self.side {
             Side::Client(client) if !client.is_given() => client.config = Arc::default(),
             Side::Server(server) if server.identity.is_some() => server.config = Arc::default(),

@@ -190,6 +190,10 @@ impl Session {
             .read_tls(&mut incoming.data())
             .map_err(|error| rustls::Error::General(error.to_string()))?;
         incoming.consume(taken);
+        if incoming.is_empty() {
+            // Whoever reads next may wait without coming by here, and who waits holds no buffer.
+            incoming.rest();
+        }
         let state = self.rustls.process_new_packets()?;
         self.plain = state.plaintext_bytes_to_read();
         self.peer_closed = state.peer_has_closed();

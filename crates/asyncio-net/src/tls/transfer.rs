@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -96,20 +96,28 @@ impl Connection {
         }
     }
 
-    /// Says `close_notify`; whether the answer should be waited for. A task that is being cancelled starts nothing new, above all
-    /// not at the end of the run.
+    /// Says `close_notify`; whether the answer, or the peer's taking what is unsent, should be waited for. A task that is being
+    /// cancelled starts nothing new, above all not at the end of the run.
     pub(crate) fn say_goodbye(&self, tls: &Layer) -> bool {
         if tls.is_handshaking() {
             return false;
         }
+        if self.may_write_on().is_none() {
+            // Whoever hears that writing resumes may write, and nothing can be said after the goodbye.
+            self.flush_now();
+            if self.check().is_err() || self.is_closing() {
+                return false;
+            }
+        }
         tls.end(&mut self.unsent_mut());
-        !tls.peer_is_done()
+        self.flush_now();
+        (!tls.peer_is_done() || self.unsent() > 0)
             && asyncio_executor::is_entered()
             && asyncio_executor::cancelling() == 0
             && asyncio_timers::Timers::try_current().is_some()
     }
 
-    /// Waits for the other side's `close_notify` in the background, then closes the socket.
+    /// Waits in the background until the other side has said `close_notify` and everything is sent, then closes the socket.
     pub(crate) fn await_goodbye(&self, tls: &Layer) {
         let Some(connection) = self.me() else { return };
         tls.parting.set(true);
@@ -118,17 +126,26 @@ impl Connection {
         asyncio_executor::spawn(async move {
             let connection = &*parting.connection;
             let mut sleep = pin!(asyncio_timers::sleep(timeout));
+            let mut finished = connection
+                .changes
+                .until(|| connection.is_finished().then_some(()));
+            let mut answered = false;
             let in_time = poll_fn(|cx| {
-                if connection.poll_goodbye(cx).is_ready() {
+                answered = answered || connection.poll_goodbye(cx).is_ready();
+                if answered && Pin::new(&mut finished).poll(cx).is_ready() {
                     return Poll::Ready(true);
                 }
                 sleep.as_mut().poll(cx).map(|()| false)
             });
             if !in_time.await {
+                let what = match answered {
+                    true => "take what was written",
+                    false => "say `close_notify`",
+                };
                 connection.lose(Lost::message(
                     io::ErrorKind::TimedOut,
                     &format!(
-                        "the other side did not say `close_notify` within {timeout:?} (`TlsOptions::shutdown_timeout`)"
+                        "the other side did not {what} within {timeout:?} (`TlsOptions::shutdown_timeout`)"
                     ),
                 ));
             }
@@ -190,11 +207,66 @@ struct Parting {
 
 impl Drop for Parting {
     fn drop(&mut self) {
-        let Some(tls) = self.connection.tls() else {
-            return;
-        };
-        if tls.parting.replace(false) {
+        if let Some(tls) = self.connection.tls() {
+            tls.parting.set(false);
+        }
+        if !self.connection.is_finished() {
             self.connection.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::connect::ConnectOptions;
+    use crate::spare;
+    use crate::stream_reader::StreamReader;
+    use crate::tls::TlsOptions;
+
+    /// Whether there is nothing to read.
+    async fn waits(reader: &mut StreamReader) -> bool {
+        let mut reading = pin!(reader.read(1));
+        poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[test]
+    fn a_connection_with_tls_that_waits_holds_no_buffer() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let theirs = TlsOptions::server(&certificate, &key).unwrap();
+        let ours = TlsOptions::client().roots_pem(&certificate).unwrap();
+        let ours = ours.server_hostname("localhost");
+        asyncio_runtime::run(async move {
+            // The thread's spare buffers are eight that can be told from others.
+            drop((0..100).map(|_| spare::take(false)).collect::<Vec<_>>());
+            let known: Vec<_> = (0..8).map(|_| spare::take(false)).collect();
+            let mut places: Vec<_> = known.iter().map(|buffer| buffer.as_ptr()).collect();
+            known
+                .into_iter()
+                .for_each(|buffer| spare::give(buffer, false));
+            let (ours_fd, theirs_fd) = UnixStream::pair().unwrap();
+            let options = ConnectOptions::new();
+            let (mut reader, writer) = options.adopt(ours_fd).await.unwrap();
+            let (mut far_reader, far_writer) = options.adopt(theirs_fd).await.unwrap();
+            let serving = asyncio_executor::spawn(async move {
+                let done = far_writer.start_tls(&mut far_reader, &theirs).await;
+                done.map(|()| (far_reader, far_writer))
+            });
+            writer.start_tls(&mut reader, &ours).await.unwrap();
+            let (mut far_reader, far_writer) = serving.await.unwrap().unwrap();
+            far_writer.write("first");
+            assert_eq!(reader.readexactly(5).await.unwrap(), "first");
+            far_writer.write("second");
+            assert_eq!(reader.readexactly(6).await.unwrap(), "second");
+            assert!(waits(&mut reader).await && waits(&mut far_reader).await);
+            let back: Vec<_> = (0..8).map(|_| spare::take(false)).collect();
+            let mut found: Vec<_> = back.iter().map(|buffer| buffer.as_ptr()).collect();
+            places.sort();
+            found.sort();
+            assert_eq!(found, places);
+        });
     }
 }

@@ -25,7 +25,8 @@ pub trait BaseProtocol<T = SocketTransport> {
         let _ = transport;
     }
 
-    /// The connection is gone: the last call, and there is exactly one, from the loop's queue (S200, S201).
+    /// The connection is gone: the last call, and after `connection_made` there is exactly one, from the loop's queue (S200,
+    /// S201).
     ///
     /// `error` is `None` when it was closed or aborted on this side or ended by the peer; otherwise what broke it. What is
     /// written now is dropped. A panic is reported (S205).

@@ -87,6 +87,7 @@ impl SocketTransport {
             hears_hang_up: Cell::new(false),
             reading: Cell::new(true),
             ended: Cell::new(false),
+            made: Cell::new(false),
             failure: RefCell::default(),
             lost: Cell::new(false),
             alarm: Alarm::default(),
@@ -120,6 +121,10 @@ impl SocketTransport {
     /// The streams under it, which meanwhile is not driven.
     #[cfg(feature = "tls")]
     pub(crate) fn lend_streams(&self) -> io::Result<(LentReader<'_>, &StreamWriter)> {
+        if self.inner.lost.get() {
+            let connection = &self.inner.connection;
+            return Err(connection.loss().unwrap_or_else(|| connection.why_closed()));
+        }
         let reader = self.inner.reader.take();
         match (reader, &self.inner.writer) {
             (Some(reader), Some(writer)) => Ok((
@@ -239,6 +244,8 @@ struct Inner {
     reading: Cell<bool>,
     /// The peer has ended its direction.
     ended: Cell<bool>,
+    /// `connection_made` has been called.
+    made: Cell<bool>,
     /// Why the transport is to be aborted (S205).
     failure: RefCell<Option<io::Error>>,
     /// `connection_lost` has been called, or is in the queue.
@@ -373,12 +380,13 @@ impl Inner {
     }
 
     fn has_nothing_for_sure(&self, cx: &mut Context<'_>) -> bool {
-        let buffered = self
-            .reader
-            .borrow()
-            .as_ref()
-            .is_some_and(StreamReader::has_buffered);
-        !buffered && self.connection.poll_worth_receiving(cx).is_pending()
+        match &*self.reader.borrow() {
+            Some(reader) => {
+                !reader.has_buffered() && self.connection.poll_worth_receiving(cx).is_pending()
+            }
+            // As in `poll_read`.
+            None => true,
+        }
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -456,6 +464,7 @@ impl Driver {
         let transport = SocketTransport {
             inner: self.0.clone(),
         };
+        self.0.made.set(true);
         // S200, S205
         let _ = self.0.call("connection_made", |protocol| {
             protocol.connection_made(&transport)
@@ -474,7 +483,8 @@ impl Drop for Driver {
         }
         self.0.connection.abort();
         let ending = Ending(self.0.clone());
-        if is_entered() {
+        // Who never heard of a connection (the driver had no step) does not hear of its end.
+        if self.0.made.get() && is_entered() {
             call_soon(move || ending.end());
         }
     }

@@ -1,6 +1,7 @@
 //! Other libraries over our streams.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -168,6 +169,23 @@ fn the_traits_of_tokio_read_and_write_our_streams() {
             .unwrap();
         assert!(all.len() == 2_000_001 && all[0] == b'e' && all[1..].iter().all(|&byte| byte == 7));
         sending.await.unwrap();
+    });
+}
+
+#[test]
+fn a_read_into_no_room_does_not_wait() {
+    run(async {
+        let (reader, writer, _peer) = with_peer().await;
+        let mut stream = SocketStream::new(reader, writer);
+        let by_tokio = tokio::io::AsyncReadExt::read(&mut stream, &mut []);
+        assert_eq!(poll_once(pin!(by_tokio)).await.unwrap().unwrap(), 0);
+        let by_futures = futures_util::AsyncReadExt::read(&mut stream, &mut []);
+        assert_eq!(poll_once(pin!(by_futures)).await.unwrap().unwrap(), 0);
+        let mut room = hyper::rt::ReadBuf::new(&mut []);
+        let mut stream = pin!(stream);
+        let by_hyper =
+            poll_fn(|cx| hyper::rt::Read::poll_read(stream.as_mut(), cx, room.unfilled()));
+        assert!(poll_once(pin!(by_hyper)).await.is_some());
     });
 }
 

@@ -45,6 +45,32 @@ fn the_last_feeder_that_is_dropped_ends_the_stream() {
 }
 
 #[test]
+fn what_was_fed_may_feed_more_when_it_is_dropped() {
+    use std::cell::RefCell;
+    thread_local! {
+        static FEEDER: RefCell<Option<asyncio_net::StreamFeeder>> = const { RefCell::new(None) };
+    }
+    struct Owned;
+    impl AsRef<[u8]> for Owned {
+        fn as_ref(&self) -> &[u8] {
+            b"one "
+        }
+    }
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            let feeder = FEEDER.take().expect("it is dropped once");
+            feeder.feed_data("and more");
+        }
+    }
+    run(async {
+        let (feeder, mut reader) = StreamReader::pair(1024);
+        feeder.feed_data(bytes::Bytes::from_owner(Owned));
+        FEEDER.set(Some(feeder));
+        assert_eq!(reader.read_to_end().await.unwrap(), "one and more");
+    });
+}
+
+#[test]
 #[should_panic = "`feed_data` after `feed_eof`"]
 fn feeding_after_the_end_is_refused() {
     let (feeder, _reader) = StreamReader::pair(100);

@@ -367,6 +367,33 @@ fn connect_and_accept_meet_and_the_accepted_socket_does_not_block() {
     });
 }
 
+#[test]
+fn connecting_to_a_unix_server_waits_while_its_backlog_is_full() {
+    run_virtually(async {
+        let path =
+            std::env::temp_dir().join(format!("asyncio-net-sock-connect-{}", std::process::id()));
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let _first = UnixStream::connect(&path).unwrap();
+        let flags = rustix::net::SocketFlags::NONBLOCK;
+        let family = rustix::net::AddressFamily::UNIX;
+        let kind = rustix::net::SocketType::STREAM;
+        let socket = rustix::net::socket_with(family, kind, flags, None).unwrap();
+        let address = Address::unix(&path).unwrap();
+        let connecting = spawn(async move {
+            sock_connect(&socket, address).await?;
+            io::Result::Ok(UnixStream::from(socket))
+        });
+        asyncio_timers::sleep(5).await;
+        assert!(!connecting.done());
+        listener.accept().unwrap();
+        let second = connecting.await.unwrap().unwrap();
+        listener.accept().unwrap();
+        assert!(second.peer_addr().unwrap().as_pathname().is_some());
+        std::fs::remove_file(&path).unwrap();
+    });
+}
+
 // S197
 #[test]
 fn connect_gives_the_sockets_error() {

@@ -180,6 +180,39 @@ fn tasks_that_ask_the_same_at_once_share_one_lookup() {
 }
 
 #[test]
+fn what_was_asked_before_the_cache_was_cleared_is_not_kept_after() {
+    run(async {
+        let book = Rc::new(Book {
+            gate: Some(Event::new()),
+            ..Book::default()
+        });
+        let resolver = CachingResolver::new(Fake(book.clone()));
+        set_resolver(Rc::new(resolver.clone()));
+        let before = spawn(ask("a.test"));
+        until(|| book.asked.borrow().len() == 1).await;
+        resolver.clear();
+        let after = spawn(ask("a.test"));
+        until(|| book.asked.borrow().len() == 2).await;
+        book.gate.as_ref().unwrap().set();
+        assert_eq!(before.await.unwrap(), Ok(1));
+        assert_eq!(after.await.unwrap(), Ok(2));
+        assert_eq!((ask("a.test").await, resolver.len()), (Ok(2), 1));
+    });
+}
+
+#[test]
+fn an_address_with_a_zone_is_understood_in_brackets_too() {
+    run(async {
+        let hints = Hints::new().numeric_host(true);
+        // By its number: names of interfaces differ.
+        for host in ["fe80::1%1", "[fe80::1%1]"] {
+            let found = getaddrinfo(host, 80, hints).await.unwrap();
+            assert_eq!(found, ["[fe80::1%1]:80".parse().unwrap()]);
+        }
+    });
+}
+
+#[test]
 fn a_lookup_that_nobody_waits_for_any_more_ends() {
     run(async {
         let book = Rc::new(Book {
@@ -365,6 +398,45 @@ fn virtual_time_does_not_pass_while_the_system_looks_a_name_up() {
         let options = ConnectOptions::new().family(IpFamily::V4).timeout(1);
         let port = listener.local_addr().unwrap().port();
         options.connect("localhost", port).await.unwrap();
+    });
+}
+
+#[test]
+fn virtual_time_does_not_pass_while_the_system_looks_an_address_up() {
+    run_virtually(async {
+        let before = asyncio_runtime::get_running_loop().time();
+        // Time would jump to this, were it not known that there is something to wait for.
+        let _other = spawn(sleep(3600));
+        let address = "127.0.0.1:80".parse().unwrap();
+        getnameinfo(address, NameFlags::new()).await.unwrap();
+        assert_eq!(asyncio_runtime::get_running_loop().time(), before);
+    });
+}
+
+#[test]
+fn that_only_digits_will_do_asks_nobody() {
+    run(async {
+        let (book, _resolver) = fake();
+        let digits = Hints::new().numeric_host(true);
+        let error = getaddrinfo("a.test", 80, digits).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let found = getaddrinfo("127.1", 80, digits).await.unwrap();
+        assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
+        assert!(book.asked.borrow().is_empty());
+    });
+}
+
+#[test]
+fn what_a_name_is_made_of_cannot_add_lines_to_what_is_said_of_it() {
+    run(async {
+        let (_book, _resolver) = fake();
+        let host = "a\n\u{1b}[2Jb.none";
+        let error = getaddrinfo(host, 80, Hints::new()).await.unwrap_err();
+        let refused = ConnectOptions::new().timeout(0).connect(host, 80).await;
+        for text in [error.to_string(), refused.unwrap_err().to_string()] {
+            assert!(!text.contains(char::is_control), "{text:?}");
+            assert!(text.contains("b.none"), "{text}");
+        }
     });
 }
 

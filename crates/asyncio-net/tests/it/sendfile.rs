@@ -253,6 +253,20 @@ fn after_the_end_of_writing_nothing_is_sent() {
 }
 
 #[test]
+fn the_end_that_is_said_meanwhile_comes_after_the_file() {
+    run(async {
+        let sample = Sample::new("end");
+        let (_reader, writer, peer) = with_peer().await;
+        let mut sending = pin!(sendfile(&writer, &sample.file, ..));
+        assert!(poll_once(sending.as_mut()).await.is_none());
+        writer.write_eof();
+        let receiving = spawn(all_of(peer));
+        assert_eq!(sending.await.unwrap(), SIZE as u64);
+        assert!(receiving.await.unwrap() == sample.data);
+    });
+}
+
+#[test]
 fn what_the_kernel_cannot_send_is_read_and_written_or_refused() {
     run(async {
         let zeros = File::open("/dev/zero").unwrap();

@@ -852,3 +852,24 @@ fn loops_that_share_a_socket_serve_every_client_once() {
     });
     assert_eq!(served.sum::<usize>(), 300);
 }
+
+#[test]
+fn a_socket_that_is_not_bound_is_refused_and_so_is_one_that_is_connected() {
+    run(async {
+        let family = rustix::net::AddressFamily::INET;
+        let unbound = rustix::net::socket(family, rustix::net::SocketType::STREAM, None).unwrap();
+        let greet = |_reader, _writer| async {};
+        let refused = ServerOptions::new().start_on(greet, unbound).await;
+        let error = refused.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("not bound"), "{error}");
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connected = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let refused = ServerOptions::new().start_on(greet, connected).await;
+        assert_eq!(
+            refused.map(drop).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+    });
+}

@@ -654,3 +654,15 @@ fn the_end_of_the_run_waits_for_no_goodbye_and_complains_of_nothing() {
     });
     assert!(reports.borrow().is_empty(), "{reports:?}");
 }
+
+#[test]
+fn a_protocol_name_that_cannot_be_said_is_refused_at_once() {
+    for name in [Vec::new(), vec![b'x'; 256]] {
+        let length = name.len();
+        let made = std::panic::catch_unwind(|| TlsOptions::client().alpn([name]));
+        let text = *made.err().unwrap().downcast::<String>().unwrap();
+        assert!(text.contains("1 to 255 bytes"), "{text}");
+        assert!(text.ends_with(&length.to_string()), "{text}");
+    }
+    let _ = TlsOptions::client().alpn([vec![b'x'; 255]]);
+}

@@ -376,6 +376,55 @@ fn what_nobody_reads_stays_in_the_kernel() {
 }
 
 #[test]
+fn a_peer_that_says_goodbye_and_does_not_read_is_cut_off_after_the_shutdown_timeout() {
+    virtually(async {
+        for goodbye_first in [true, false] {
+            let (client, mut server) = secured(&Authority::new()).await;
+            if goodbye_first {
+                client.1.write_eof();
+                assert_eq!(server.0.read(1).await.unwrap(), "");
+            }
+            server.1.write(vec![0; 20_000_000]);
+            let before = asyncio_timers::Timers::current().now();
+            server.1.close();
+            if !goodbye_first {
+                client.1.write_eof();
+            }
+            let closed = pin!(server.1.wait_closed());
+            let too_long = pin!(asyncio_timers::sleep(100));
+            let futures_util::future::Either::Left((closed, _)) =
+                futures_util::future::select(closed, too_long).await
+            else {
+                panic!("it still waits for the peer to read");
+            };
+            let error = closed.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            assert!(error.to_string().contains("shutdown_timeout"), "{error}");
+            let waited = asyncio_timers::Timers::current().now() - before;
+            assert_eq!(waited.as_secs(), 30);
+            client.1.abort();
+        }
+        until(|| asyncio_executor::all_tasks().len() == 1).await;
+    });
+}
+
+#[test]
+fn a_goodbye_that_is_slow_to_be_read_is_finished_in_time() {
+    run(async {
+        let (mut client, mut server) = secured(&Authority::new()).await;
+        client.1.write_eof();
+        assert_eq!(server.0.read(1).await.unwrap(), "");
+        server.1.write(vec![0; 20_000_000]);
+        server.1.close();
+        assert_eq!(client.0.read_to_end().await.unwrap().len(), 20_000_000);
+        server.1.wait_closed().await.unwrap();
+        client.1.close();
+        until(|| asyncio_executor::all_tasks().len() == 1).await;
+        assert!(asyncio_timers::Timers::current().is_empty());
+    });
+}
+
+#[test]
 fn a_peer_whose_bytes_come_one_at_a_time_is_understood() {
     run(async {
         let tap = through(|mut from, mut to| {

@@ -767,6 +767,46 @@ fn a_creating_call_that_is_given_up_leaves_nothing() {
     });
 }
 
+// S203
+#[test]
+fn a_transport_that_is_aborted_while_it_writes_keeps_nothing_and_asks_for_no_second_pause() {
+    run(async {
+        let protocol = Recorder::default().when("pause", |protocol| protocol.transport().abort());
+        let (transport, protocol, _peer) = connected(protocol).await;
+        let piece = &vec![0; MUCH][..];
+        transport.writelines(&[piece, piece, piece]);
+        assert_eq!(transport.get_write_buffer_size(), 0);
+        until(|| protocol.lost.get()).await;
+        assert_eq!(protocol.events(), ["made", "pause", "lost"]);
+    });
+}
+
+// S200
+#[test]
+fn a_protocol_that_was_never_told_of_its_connection_is_not_told_of_its_end() {
+    run(async {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let options = ConnectOptions::new();
+        let mut making = pin!(connect_accepted_socket(Recorder::default, &options, ours));
+        assert!(poll_once(making.as_mut()).await.is_none());
+        // Before its first step, as the end of a run may do.
+        let own = asyncio_executor::current_task().unwrap();
+        for task in asyncio_executor::all_tasks() {
+            if task != own {
+                task.cancel();
+            }
+        }
+        let (transport, protocol) = making.await.unwrap();
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        assert_eq!(protocol.events(), [""; 0]);
+        assert!(transport.is_closing());
+        assert!(transport.get_protocol().is_none(), "no circle is left");
+        assert_eq!((&theirs).read(&mut [0]).unwrap(), 0);
+    });
+}
+
 #[test]
 fn the_end_of_the_run_tells_open_transports_and_drops_their_protocols() {
     let protocol = run(async {

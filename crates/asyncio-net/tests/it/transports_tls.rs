@@ -175,6 +175,129 @@ fn a_file_over_tls_is_read_and_encrypted_and_never_sent_by_the_kernel() {
 }
 
 #[test]
+fn a_file_that_waited_while_tls_was_started_is_encrypted_too() {
+    run(async {
+        let path =
+            std::env::temp_dir().join(format!("asyncio-net-starttls-{}", std::process::id()));
+        let data: Vec<u8> = (0..100_000u32).flat_map(u32::to_be_bytes).collect();
+        std::fs::write(&path, &data).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let authority = Authority::new();
+        let ((mut reader, writer), mut server) = both_ends().await;
+        // More than the kernel takes, so that the file must wait; TLS need not, and is started meanwhile.
+        const BEFORE: usize = 20_000_000;
+        writer.set_write_buffer_limits(2 * BEFORE, BEFORE);
+        writer.write(vec![1; BEFORE]);
+        let theirs = authority.server();
+        let length = data.len();
+        let serving = spawn(async move {
+            server.0.readexactly(BEFORE).await.unwrap();
+            server.1.start_tls(&mut server.0, &theirs).await?;
+            let received = server.0.readexactly(length).await;
+            received.map_err(io::Error::other)
+        });
+        let ours = authority.client();
+        let both = futures_util::future::join(
+            sendfile(&writer, &file, ..),
+            writer.start_tls(&mut reader, &ours),
+        );
+        let (sent, started) = both.await;
+        started.unwrap();
+        assert_eq!(sent.unwrap(), length as u64);
+        assert!(serving.await.unwrap().unwrap() == data);
+    });
+}
+
+#[test]
+fn closing_while_a_buffered_protocol_waits_for_tls_ends_the_handshake_at_once() {
+    struct Ten(RefCell<[u8; 10]>);
+    impl BaseProtocol for Ten {}
+    impl BufferedProtocol for Ten {
+        fn get_buffer(&self, _: usize) -> std::cell::RefMut<'_, [u8]> {
+            std::cell::RefMut::map(self.0.borrow_mut(), |buffer| &mut buffer[..])
+        }
+        fn buffer_updated(&self, _: usize) {}
+    }
+    virtually(async {
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let factory = || Buffered(Ten(RefCell::default()));
+        let options = ConnectOptions::new();
+        let making = connect_accepted_socket(factory, &options, ours);
+        let (transport, _) = making.await.unwrap();
+        let ours = transport.clone();
+        let starting = spawn(async move { start_tls(&ours, &Authority::new().client()).await });
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        // The transport's own task runs once more, and sees that it has nothing to do.
+        transport.pause_reading();
+        transport.resume_reading();
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        transport.close();
+        let error = starting.await.unwrap().unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+    });
+}
+
+// S216
+#[test]
+fn start_tls_on_a_transport_that_has_ended_says_so() {
+    run(async {
+        let [client, _server] = pair().await;
+        client.0.close();
+        until(|| client.1.lost.borrow().is_some()).await;
+        yield_now().await;
+        let error = start_tls(&client.0, &TlsOptions::client())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    });
+}
+
+// S201
+#[test]
+fn what_is_written_when_closing_resumes_writing_comes_before_the_goodbye() {
+    #[derive(Default)]
+    struct Late(OnceCell<SocketTransport>);
+    impl BaseProtocol for Late {
+        fn connection_made(&self, transport: &SocketTransport) {
+            let _ = self.0.set(transport.clone());
+        }
+        fn resume_writing(&self) {
+            self.0.get().unwrap().write(b", and more");
+        }
+    }
+    impl Protocol for Late {
+        fn data_received(&self, _: &[u8]) {}
+    }
+    run(async {
+        let authority = Authority::new();
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let options = ConnectOptions::new();
+        let (transport, _) = connect_accepted_socket(Late::default, &options, ours)
+            .await
+            .unwrap();
+        let theirs = connect_accepted_socket(Collect::default, &options, theirs);
+        let (server, received) = theirs.await.unwrap();
+        let serving = spawn(async move { start_tls(&server, &authority.server()).await });
+        let client = TlsOptions::client().danger_accept_any_certificate();
+        start_tls(&transport, &client.server_hostname("localhost"))
+            .await
+            .unwrap();
+        serving.await.unwrap().unwrap();
+        transport.set_write_buffer_limits(WriteLimits::new(10, 0));
+        transport.write(b"one");
+        transport.write(b", two"); // kept until the turn ends, and above the mark
+        transport.close();
+        until(|| received.lost.borrow().is_some()).await;
+        assert_eq!(*received.received.borrow(), b"one, two, and more");
+    });
+}
+
+#[test]
 fn a_buffered_protocol_reads_tls_into_a_buffer_of_any_size() {
     struct Small(Collect, RefCell<[u8; 10]>);
     impl BaseProtocol for Small {}

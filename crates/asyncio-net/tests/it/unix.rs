@@ -422,3 +422,20 @@ fn a_client_that_is_given_up_is_no_client() {
         until(|| server.connections() == 0).await;
     });
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_is_at_the_other_end_is_known_of_a_unix_connection_and_of_no_other() {
+    run(async {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (_reader, writer) = ConnectOptions::new().adopt(ours).await.unwrap();
+        let peer = writer.socket().unwrap().peer_cred().unwrap();
+        assert_eq!(peer.pid, Some(std::process::id()));
+        assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
+
+        let (_reader, writer, _peer) = with_peer().await;
+        let error = writer.socket().unwrap().peer_cred().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("Unix"), "{error}");
+    });
+}

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use asyncio_process::{ProcessLookupError, Stdio, create_subprocess_exec};
-use asyncio_runtime::get_running_loop;
+use asyncio_process::{ProcessLookupError, Stdio, SubprocessBuilder, create_subprocess_exec};
+use asyncio_runtime::{EventLoop, get_running_loop};
 use asyncio_signal::{SIGKILL, SIGTERM, SIGUSR1};
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
@@ -142,6 +142,25 @@ fn a_signal_to_the_group_reaches_grandchildren() {
     });
 }
 
+/// A number that is not held by a child of ours may be any group's.
+#[test]
+fn a_group_whose_leader_was_reaped_elsewhere_is_left_alone() {
+    both_ways(|how| async move {
+        let mut child = how(shell("exec 3<&0; cat <&3 & echo ready; wait"))
+            .process_group(0)
+            .spawn()
+            .await
+            .unwrap();
+        assert_eq!(line(&mut child).await, "ready\n");
+        child.kill().unwrap();
+        let pid = Pid::from_raw(child.pid().cast_signed()).unwrap();
+        rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).unwrap();
+        child.send_signal_to_group(SIGKILL).unwrap();
+        child.stdin.take().unwrap().write("untouched\n");
+        assert_eq!(line(&mut child).await, "untouched\n");
+    });
+}
+
 #[test]
 fn without_a_group_of_its_own_there_is_none_to_signal() {
     run(async {
@@ -230,6 +249,25 @@ fn a_child_can_be_waited_for_on_the_next_loop() {
         });
         thread.join().unwrap();
     });
+}
+
+#[test]
+fn a_child_can_be_waited_for_on_another_loop_while_its_own_stands_still() {
+    for how in [|builder| builder, SubprocessBuilder::without_pidfd] {
+        for close in [false, true] {
+            let first = EventLoop::new().unwrap();
+            let child = async move { how(shell("read line; exit 7")).spawn().await.unwrap() };
+            let mut child = first.run_until_complete(child).unwrap();
+            if close {
+                first.close().unwrap();
+            }
+            let stdin = child.stdin.take();
+            run(async move {
+                drop(stdin);
+                assert_eq!(child.wait().await, 7);
+            });
+        }
+    }
 }
 
 #[test]

@@ -131,6 +131,24 @@ fn a_device_that_is_always_ready_will_do() {
     });
 }
 
+/// Opening the side of a terminal that its emulator holds once more would give another terminal.
+#[test]
+fn what_becomes_something_else_when_it_is_opened_again_is_not_opened_again() {
+    run(async {
+        let (user, mut terminal) = terminal();
+        let mut screen = shared_reader(&user, 1000).unwrap();
+        let keyboard = shared_writer(&user).unwrap();
+        terminal.write_all(b"shown\n").unwrap();
+        assert_eq!(screen.readline().await.unwrap(), "shown\r\n");
+        keyboard.write("typed\n");
+        keyboard.drain().await.unwrap();
+        let mut line = [0; 6];
+        terminal.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"typed\n");
+        assert!(is_blocking(&user));
+    });
+}
+
 /// A program with a terminal, that runs the test below, starts a child in the middle of it, and is killed.
 #[test]
 fn a_child_finds_the_terminal_blocking_and_so_does_who_comes_after() {

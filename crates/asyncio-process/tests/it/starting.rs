@@ -144,6 +144,67 @@ fn a_passed_descriptor_has_its_number_in_the_child() {
     });
 }
 
+/// A shell's bit mask of signals, as `/proc` shows it.
+fn signals(status: &str, field: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    u64::from_str_radix(line.unwrap().trim_start_matches(':').trim(), 16).unwrap()
+}
+
+// Rust programs ignore SIGPIPE, and listeners have handlers: neither is the child's business.
+#[test]
+fn a_child_starts_with_no_signal_blocked_and_none_of_our_actions() {
+    run(async {
+        let _heard = asyncio_signal::signals([asyncio_signal::SIGUSR1]).unwrap();
+        let status = || create_subprocess_exec("cat").arg("/proc/self/status");
+        let passed = File::open("/dev/null").unwrap();
+        // By `posix_spawn`, and by `fork`.
+        for child in [status(), status().pass_fd(passed)] {
+            let status = output_of(child).await;
+            let pipe = 1 << (asyncio_signal::SIGPIPE.as_raw() - 1);
+            assert_eq!(signals(&status, "SigBlk"), 0, "{status}");
+            assert_eq!(signals(&status, "SigIgn") & pipe, 0, "{status}");
+            assert_eq!(signals(&status, "SigCgt"), 0, "{status}");
+        }
+    });
+}
+
+/// Pipes that a sibling has a copy of would not end when they should.
+#[test]
+fn children_started_by_many_threads_at_once_get_nothing_of_each_others() {
+    // What the tests themselves were given, and the folder that is listed.
+    fn numbers(listed: &[u8]) -> Vec<u32> {
+        let text = std::str::from_utf8(listed).unwrap();
+        let mut all: Vec<_> = text.lines().map(|line| line.parse().unwrap()).collect();
+        all.sort_unstable();
+        all
+    }
+    let list = ["-c", "exec ls /proc/self/fd"];
+    let expected = std::process::Command::new("sh").args(list).output();
+    let expected = numbers(&expected.unwrap().stdout).len();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                run(async move {
+                    for round in 0..25 {
+                        let held = shell("exec cat").stderr(Stdio::Piped).spawn().await;
+                        let mut held = held.unwrap();
+                        let mut child = create_subprocess_exec("sh").args(list);
+                        child = child.stdin(Stdio::Piped).stdout(Stdio::Piped);
+                        if (thread + round) % 2 == 0 {
+                            child = child.start_new_session(true); // by `fork`
+                        }
+                        let mut child = child.spawn().await.unwrap();
+                        let output = child.communicate("").await.unwrap().stdout.unwrap();
+                        assert_eq!(numbers(&output).len(), expected, "{output:?}");
+                        let output = held.communicate("ends").await.unwrap();
+                        assert_eq!(output.stdout.unwrap(), "ends");
+                    }
+                });
+            });
+        }
+    });
+}
+
 /// Process, group and session, as the child sees them.
 async fn ids(builder: SubprocessBuilder) -> [u32; 3] {
     let stat = output_of(builder).await;

@@ -264,3 +264,39 @@ fn a_file_is_sent_from_any_place_and_its_end_is_zero() {
     theirs.read_exact(&mut came).unwrap();
     assert_eq!(came, all[all.len() - 5..]);
 }
+
+#[test]
+fn a_batch_with_an_address_nobody_can_have_sends_those_before_it() {
+    let reactor = Reactor::new().unwrap();
+    let theirs = UnixDatagram::unbound().unwrap();
+    let unnamed = Address::Unix(theirs.local_addr().unwrap());
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let ours = Source::new(ours).unwrap();
+    let messages = [(&b"good"[..], None), (b"bad", Some(&unnamed))];
+    assert_eq!(reactor.block_on(ours.send_batch(&messages)).unwrap(), 1);
+    assert_eq!(theirs.recv(&mut [0; 8]).unwrap(), 4);
+    let error = reactor
+        .block_on(ours.send_batch(&messages[1..]))
+        .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn receiving_never_blocks_even_where_the_mode_of_the_socket_was_left_to_others() {
+    let ours = Source::assume_nonblocking(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let would_block = std::io::ErrorKind::WouldBlock;
+    let mut buffer = [0; 8];
+    assert_eq!(ours.try_recv(&mut buffer).unwrap_err().kind(), would_block);
+    let error = ours.try_recv_buf(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), would_block);
+    let error = ours.try_recv_from(&mut buffer).unwrap_err();
+    assert_eq!(error.kind(), would_block);
+    let error = ours.try_recv_datagram(&mut buffer).unwrap_err();
+    assert_eq!(error.kind(), would_block);
+    let reactor = Reactor::new().unwrap();
+    let _entered = reactor.enter();
+    let mut batch = DatagramBatch::new(2, 8);
+    // The first operation of a source is tried, whatever is known.
+    let receiving = pin!(ours.recv_batch(&mut batch));
+    assert!(Task::new().poll(receiving).is_pending());
+}

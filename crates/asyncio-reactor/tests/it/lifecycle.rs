@@ -171,3 +171,20 @@ fn a_burst_is_taken_in_portions_while_the_loop_is_busy() {
         "{first} and {second}"
     );
 }
+
+#[test]
+fn what_was_shared_exclusively_can_be_waited_for_again_as_well() {
+    let reactor = Reactor::new().unwrap();
+    let _entered = reactor.enter();
+    let listener = Rc::new(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    for _ in 0..2 {
+        let source = Source::new(listener.clone()).unwrap().exclusive();
+        let accepting = pin!(source.accept());
+        assert!(Task::new().poll(accepting).is_pending());
+    }
+    let source = Source::new(listener.clone()).unwrap();
+    let task = Task::new();
+    assert!(task.poll(pin!(source.accept())).is_pending());
+    let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    wait_for_wakes(&reactor, &task, 1);
+}

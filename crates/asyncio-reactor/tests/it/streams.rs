@@ -299,3 +299,26 @@ fn two_directions_of_one_socket_are_woken_separately() {
     assert!(matches!(reader.poll(recv), Poll::Ready(Ok(1))));
     assert!(writer.poll(send).is_pending());
 }
+
+#[test]
+fn what_follows_an_urgent_byte_is_not_waited_for_in_vain() {
+    let reactor = Reactor::new().unwrap();
+    let _entered = reactor.enter();
+    let (ours, mut theirs) = tcp_pair();
+    let task = Task::new();
+    let mut buffer = [0; 64];
+    assert!(task.poll(pin!(ours.recv(&mut buffer))).is_pending());
+    theirs.write_all(b"abc").unwrap();
+    rustix::net::send(&theirs, b"!", rustix::net::SendFlags::OOB).unwrap();
+    theirs.write_all(b"def").unwrap();
+    wait_for_wakes(&reactor, &task, 1);
+    // The kernel does not read across the urgent byte: that read is short, and there is more behind it.
+    let mut came = Vec::new();
+    while came.len() < 6 {
+        match task.poll(pin!(ours.recv_buf(&mut came))) {
+            Poll::Ready(n) => assert_ne!(n.unwrap(), 0),
+            Poll::Pending => assert_ne!(look_around(&reactor), 0, "all has come"),
+        }
+    }
+    assert_eq!(came, b"abcdef");
+}

@@ -164,3 +164,83 @@ fn a_watch_whose_descriptor_was_closed_does_not_touch_the_next_owner_of_the_numb
     assert!(theirs.write_all(b"x").is_err());
     assert_eq!(calls.get(), 0);
 }
+
+#[test]
+fn a_watch_that_another_callback_of_the_same_wait_removes_is_not_called_any_more() {
+    let reactor = Reactor::new().unwrap();
+    let pairs = [UnixStream::pair().unwrap(), UnixStream::pair().unwrap()];
+    let watches: Rc<[Cell<Option<Watch>>; 2]> = Rc::default();
+    let calls = Rc::new(Cell::new(0));
+    for (n, (ours, theirs)) in pairs.iter().enumerate() {
+        (&*theirs).write_all(b"x").unwrap();
+        let (watches_inside, calls) = (Rc::downgrade(&watches), calls.clone());
+        let callback = Rc::new(move || {
+            calls.set(calls.get() + 1);
+            drop(watches_inside.upgrade().unwrap()[1 - n].take());
+        });
+        let watch = reactor.watch(ours.as_fd(), Interest::Readable, callback);
+        watches[n].set(Some(watch.unwrap()));
+    }
+    assert_eq!(look_around(&reactor), 2, "both had something to read");
+    assert_eq!(calls.get(), 1, "the first to be called removed the other");
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(asyncio_polling_backend)))]
+fn a_watch_whose_descriptor_was_closed_is_not_called_for_the_next_watched_one_of_its_number() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let (stale, stale_calls) = counting(&reactor, &ours, Interest::Writable);
+    let (fresh, mut their_fresh) = UnixStream::pair().unwrap();
+    let mut number = std::os::fd::OwnedFd::from(ours);
+    rustix::io::dup2(&fresh, &mut number).unwrap();
+    let fresh = UnixStream::from(number);
+    let (watch, calls) = counting(&reactor, &fresh, Interest::Readable);
+    assert_eq!(look_around(&reactor), 0, "nothing to read, nobody writes");
+    their_fresh.write_all(b"x").unwrap();
+    assert_eq!(look_around(&reactor), 1);
+    assert_eq!((stale_calls.get(), calls.get()), (0, 1));
+    assert!(!stale.remove(), "it ended when its number came back");
+    assert!(watch.remove());
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(asyncio_polling_backend)))]
+fn a_regular_file_cannot_be_watched_under_the_number_of_a_closed_descriptor_either() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let (stale, _calls) = counting(&reactor, &ours, Interest::Readable);
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    let mut number = std::os::fd::OwnedFd::from(ours);
+    rustix::io::dup2(&file, &mut number).unwrap();
+    let error = reactor
+        .watch(number.as_fd(), Interest::Readable, Rc::new(|| ()))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(!stale.remove(), "it ended when its number came back");
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(asyncio_polling_backend)))]
+fn a_watch_that_takes_over_from_a_dropped_source_is_level_triggered_and_hears_of_its_direction_only()
+ {
+    let reactor = Reactor::new().unwrap();
+    let entered = reactor.enter();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let ours = Rc::new(ours);
+    // Its descriptor stays open, and the kernel goes on knowing it.
+    let source = asyncio_reactor::Source::new(ours.clone()).unwrap();
+    assert!(
+        Task::new()
+            .poll(pin!(source.recv(&mut [0; 8])))
+            .is_pending()
+    );
+    drop((source, entered));
+    let (_watch, calls) = counting(&reactor, &ours, Interest::Readable);
+    assert_eq!(look_around(&reactor), 0, "there is nothing to read");
+    theirs.write_all(b"x").unwrap();
+    for expected in 1..=3 {
+        assert_eq!(look_around(&reactor), 1);
+        assert_eq!(calls.get(), expected);
+    }
+}

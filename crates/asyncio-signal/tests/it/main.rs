@@ -2,6 +2,7 @@
 //! each has signals of its own, real-time ones mostly, and only ends by them if a promise is broken.
 #![cfg(target_os = "linux")]
 
+mod exiting;
 mod former_action;
 mod listening;
 mod standing_in;
