@@ -11,6 +11,7 @@ use asyncio::{
     current_task, finally, gather, get_running_loop, raise_cancelled, shield, sleep, timeout,
     try_gather, wait_for,
 };
+use asyncio_executor::{snapshot, trace_waiting};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -284,13 +285,18 @@ async fn goes_on<T>(ended: Result<T, CancelledError>) -> Outcome {
 
 /// Runs a program to the end of its last task; the trace, and what did not hold.
 fn execute(ops: &[Op]) -> (Vec<String>, Vec<String>) {
+    execute_with(ops, || ())
+}
+
+fn execute_with(ops: &[Op], first: impl FnOnce() + 'static) -> (Vec<String>, Vec<String>) {
     let world = Rc::new(World::default());
     let (shared, ops) = (world.clone(), ops.to_vec());
     run(async move {
         let world = shared;
+        first();
         let main = create_task(task(&world, ops, None));
         let main_ref = main.as_ref().unwrap();
-        let mut main = Box::pin(shield(main));
+        let mut main = Box::pin(shield(main).into_future());
         let ended = timeout(100_000, &mut main).await;
         world.check(ended.is_ok(), || "the program hangs".into());
         // What was shielded, and what a `try_gather` left behind, ends by itself.
@@ -355,4 +361,46 @@ fn a_thousand_random_programs_keep_the_promises() {
         requests.get(),
         failed.get()
     ));
+}
+
+/// Looks at every task that waits, in the first turns of the first seconds, as `asyncio pstree --stacks` does.
+fn look(turns: usize, seconds: usize, seen: Rc<Cell<usize>>) {
+    let event_loop = get_running_loop();
+    match (turns, seconds) {
+        (0, 0) => {}
+        (0, _) => drop(event_loop.call_later(1, move || look(TURNS, seconds - 1, seen))),
+        _ => {
+            let count = seen.clone();
+            trace_waiting(1000, move |traces| count.set(count.get() + traces.len()));
+            snapshot();
+            event_loop.call_soon(move || look(turns - 1, seconds, seen));
+        }
+    }
+}
+
+const TURNS: usize = 7;
+
+#[test]
+fn who_looks_at_a_program_all_the_time_breaks_none_of_its_promises() {
+    let config = Config {
+        cases: 100,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let seen = Rc::new(Cell::new(0));
+    let outcome = TestRunner::new(config).run(&ops(), |ops| {
+        let count = seen.clone();
+        // Every task is polled out of turn, so the order within a second may be another one.
+        let (trace, violations) = execute_with(&ops, move || look(TURNS, 10, count));
+        prop_assert!(
+            violations.is_empty(),
+            "{violations:?}\n{}",
+            trace.join("\n")
+        );
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    assert!(seen.get() > 1000, "{} looks", seen.get());
 }

@@ -22,6 +22,8 @@ use futures_util::pin_mut;
 
 use crate::harness::say;
 
+mod others;
+
 /// Who makes the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {

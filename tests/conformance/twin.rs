@@ -20,7 +20,8 @@ use asyncio::{
 use crate::harness::say;
 
 /// The expected traces, by file.
-const TRACES: [(&str, &str); 11] = [
+const TRACES: [(&str, &str); 12] = [
+    ("requests", include_str!("../python/requests.trace")),
     ("network", include_str!("../python/network.trace")),
     ("context", include_str!("../python/context.trace")),
     ("eager", include_str!("../python/eager.trace")),

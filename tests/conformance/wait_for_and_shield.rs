@@ -206,6 +206,65 @@ fn a_shielded_task_survives_a_timeout() {
 }
 
 #[test]
+fn without_any_time_the_shield_of_what_is_done_gives_its_result() {
+    // S95
+    twin(async || {
+        let done = create_task(works("inner", 0, 7));
+        settle(2).await;
+        outcome("task", wait_for(shield(done), 0)).await;
+        let future = Promise::new();
+        future.set_result(8).unwrap();
+        outcome("future", wait_for(shield(future), -1)).await;
+    });
+}
+
+#[test]
+fn without_any_time_the_shield_of_a_running_task_ends_and_the_task_goes_on() {
+    // S95
+    twin(async || {
+        let mut inner = create_task(works("inner", 3, 7));
+        settle(1).await;
+        ticks(5);
+        outcome("wait_for", wait_for(shield(&mut inner), 0)).await;
+        log(format!(
+            "{}, inner {}, count {}",
+            now(),
+            inner.cancelling(),
+            me()
+        ));
+        outcome("inner", inner).await;
+    });
+}
+
+#[test]
+fn without_any_time_a_shielded_coroutine_becomes_a_task_that_survives() {
+    // S95
+    twin(async || {
+        outcome("wait_for", wait_for(shield(works("inner", 3, ())), 0)).await;
+        sleep(4).await;
+    });
+}
+
+#[test]
+fn a_request_while_the_shield_without_any_time_ends_is_no_timeout() {
+    // S95
+    // S97
+    twin(async || {
+        let mut inner = create_task(works("inner", 3, 7));
+        let inner_ref = inner.as_ref().unwrap();
+        let task = create_task(async move {
+            outcome("wait_for", wait_for(shield(&mut inner), 0)).await;
+            inner
+        });
+        settle(1).await;
+        task.cancel();
+        let inner = task.await.unwrap();
+        log(format!("{}, inner {}", now(), inner_ref.cancelling()));
+        outcome("inner", inner).await;
+    });
+}
+
+#[test]
 fn a_shield_whose_task_is_cancelled_by_others_is_cancelled() {
     // S99
     twin(async || {

@@ -122,6 +122,39 @@ async def a_shielded_task_survives_a_timeout():
     await outcome("inner", inner)
 
 
+async def without_any_time_the_shield_of_what_is_done_gives_its_result():
+    done = create_task(works("inner", 0, 7))
+    await settle(2)
+    await outcome("task", wait_for(shield(done), 0))
+    f = future()
+    f.set_result(8)
+    await outcome("future", wait_for(shield(f), -1))
+
+
+async def without_any_time_the_shield_of_a_running_task_ends_and_the_task_goes_on():
+    inner = create_task(works("inner", 3, 7))
+    await settle(1)
+    ticks(5)
+    await outcome("wait_for", wait_for(shield(inner), 0))
+    log(f"{now()}, inner {inner.cancelling()}, count {me()}")
+    await outcome("inner", inner)
+
+
+async def without_any_time_a_shielded_coroutine_becomes_a_task_that_survives():
+    await outcome("wait_for", wait_for(shield(works("inner", 3)), 0))
+    await sleep(4)
+
+
+async def a_request_while_the_shield_without_any_time_ends_is_no_timeout():
+    inner = create_task(works("inner", 3, 7))
+    task = create_task(outcome("wait_for", wait_for(shield(inner), 0)))
+    await settle(1)
+    task.cancel()
+    await task
+    log(f"{now()}, inner {inner.cancelling()}")
+    await outcome("inner", inner)
+
+
 async def a_shield_whose_task_is_cancelled_by_others_is_cancelled():
     inner = create_task(cleans("inner", 1))
     task = create_task(outcome("shield", shield(inner)))

@@ -1,16 +1,20 @@
 //! What a task waits for, read off its scopes when somebody asks.
 //!
 //! Nothing is kept for it where a request for cancellation has to find the same thing anyway: an awaited task, a promise,
-//! a `gather` have a scope that leads there. What passes no request on (`(&mut task).await`, a shield, a `wait`) and what
-//! has children beside its body (a group) leaves a [`Watch`].
+//! a `gather` have a scope that leads there. What passes no request on (a shield, a `wait`) and what has children beside
+//! its body (a group) leaves a [`Watch`]; `(&mut task).await`, the commonest of these, two numbers in a table.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
+
+use slab::Slab;
 
 use crate::cancel::scopes::Scopes;
 use crate::executor::all_tasks_on;
 use crate::local::Local;
+use crate::meta::Meta;
 use crate::task::TaskInfo;
 
 /// Something that is awaited: a node of the await graph.
@@ -198,6 +202,114 @@ impl Entry {
     }
 }
 
+thread_local! {
+    /// Who awaits whom by `(&mut task).await`, by number, on all executors of the thread.
+    static JOINS: RefCell<Slab<Join>> = const { RefCell::new(Slab::new()) };
+}
+
+struct Join {
+    awaiter: u64,
+    awaited: u64,
+}
+
+/// A table that had more places than this gives them back when it is empty.
+const KEEP: usize = 1024;
+
+/// What a [`Watch`] is, for a task that awaits one other task: no allocation, and nothing of the task is touched.
+///
+/// Stays on its thread, as the handle does that is awaited.
+#[derive(Debug, Default)]
+pub(crate) struct JoinEdge {
+    /// Its place in the table, counted from 1; 0 for none.
+    place: usize,
+}
+
+impl JoinEdge {
+    pub(crate) const fn new() -> JoinEdge {
+        JoinEdge { place: 0 }
+    }
+
+    /// From now on the task being stepped is shown to wait for this one.
+    #[inline]
+    pub(crate) fn set(&mut self, awaited: &Meta) {
+        let Some(task) = Local::current().and_then(Local::current_meta) else {
+            return self.unset();
+        };
+        let awaiter = task.id();
+        // Fails only where the thread ends, and nobody looks any more.
+        let _ = JOINS.try_with(|joins| {
+            let mut joins = joins.borrow_mut();
+            match self.place {
+                0 => {
+                    let awaited = awaited.id();
+                    self.place = joins.insert(Join { awaiter, awaited }) + 1;
+                }
+                // Another task may poll it now.
+                place => joins[place - 1].awaiter = awaiter,
+            }
+        });
+    }
+
+    /// It waits no longer.
+    #[inline]
+    pub(crate) fn unset(&mut self) {
+        if self.place != 0 {
+            self.leave();
+        }
+    }
+
+    #[inline(never)]
+    fn leave(&mut self) {
+        let place = std::mem::take(&mut self.place);
+        let _ = JOINS.try_with(|joins| {
+            let mut joins = joins.borrow_mut();
+            joins.remove(place - 1);
+            if joins.is_empty() && joins.capacity() > KEEP {
+                *joins = Slab::new();
+            }
+        });
+    }
+}
+
+impl Drop for JoinEdge {
+    #[inline]
+    fn drop(&mut self) {
+        self.unset();
+    }
+}
+
+/// What tasks of this thread await by `(&mut task).await`, each with the number of its awaiter.
+fn joins() -> Vec<(u64, AwaitEdge)> {
+    let found = JOINS.try_with(|joins| {
+        let joins = joins.borrow();
+        let edge = |join: &Join| AwaitEdge {
+            label: "task",
+            on: vec![Awaited::Task(join.awaited)],
+        };
+        let edges = joins.iter().map(|(_, join)| (join.awaiter, edge(join)));
+        edges.collect()
+    });
+    found.unwrap_or_default()
+}
+
+/// What one task waits for; nothing once it has ended.
+pub(crate) fn edges_of(task: &Meta) -> Vec<AwaitEdge> {
+    let joins = joins().into_iter();
+    let joins = joins.filter(|(awaiter, _)| *awaiter == task.id());
+    edges_with(task, joins.map(|(_, edge)| edge).collect())
+}
+
+fn edges_with(task: &Meta, joins: Vec<AwaitEdge>) -> Vec<AwaitEdge> {
+    if task.is_done() {
+        // The future of such an await may be kept by somebody else.
+        return Vec::new();
+    }
+    let scopes = task.existing_scopes();
+    let mut edges = scopes.map(|scopes| scopes.edges()).unwrap_or_default();
+    edges.extend(joins);
+    edges
+}
+
 /// What a task is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskState {
@@ -247,6 +359,10 @@ pub fn snapshot() -> Vec<TaskSnapshot> {
     };
     let tasks = all_tasks_on(local);
     let ready: HashSet<u64> = local.ready_ids();
+    let mut joined: HashMap<u64, Vec<AwaitEdge>> = HashMap::new();
+    for (awaiter, edge) in joins() {
+        joined.entry(awaiter).or_default().push(edge);
+    }
     tasks
         .iter()
         .map(|task| TaskSnapshot {
@@ -259,7 +375,7 @@ pub fn snapshot() -> Vec<TaskSnapshot> {
                 TaskState::Waiting
             },
             cancelling: task.cancelling(),
-            awaits: task.awaits(),
+            awaits: edges_with(task.meta(), joined.remove(&task.id()).unwrap_or_default()),
         })
         .collect()
 }

@@ -21,6 +21,7 @@ use crate::run_queue::{Entry, RunQueue};
 use crate::shared::{Foreign, Shared};
 use crate::stats::Stats;
 use crate::task_builder::TaskFactory;
+use crate::trace::TaskTrace;
 
 thread_local! {
     /// The executor entered on this thread. Constant and without a destructor, so a look costs one load.
@@ -58,6 +59,8 @@ pub(crate) struct Local {
     factory: Cell<TaskFactory>,
     debug: RefCell<Option<Debug>>,
     pulse: RefCell<Option<Arc<Pulse>>>,
+    /// What polls that look for it have seen, until it is fetched, see `trace.rs`.
+    pub(crate) traces: RefCell<Vec<TaskTrace>>,
     /// A callback is being run: `stray` takes the context it makes if it came with none.
     pub(crate) in_call: Cell<bool>,
     pub(crate) stray: Cell<Option<Context>>,
@@ -96,6 +99,7 @@ impl Local {
             factory: Cell::new(TaskFactory::Lazy),
             debug: RefCell::new(None),
             pulse: RefCell::new(None),
+            traces: RefCell::default(),
             in_call: Cell::new(false),
             stray: Cell::new(None),
         })

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use async_task::{Builder, Runnable};
 
-use crate::await_edges::{AwaitNode, Awaited, Watch, Watched};
+use crate::await_edges::{AwaitNode, Awaited, JoinEdge};
 use crate::cancel::raise::raise_here;
 use crate::cancel::request;
 use crate::cancel::scopes::ForwardScope;
@@ -33,6 +33,9 @@ use crate::task_ref::TaskRef;
 /// - Dropping it lets the task run on by itself. A panic nobody can look at any more is then reported to the
 ///   executor's exception handler.
 ///
+/// Once the outcome was taken by reference the handle is spent: [`done`](Task::done) is true, anything else that is asked
+/// of it panics, as the task is gone.
+///
 /// A task stays on its thread, and so do its handles:
 ///
 /// ```compile_fail
@@ -51,7 +54,9 @@ impl<T> Task<T> {
     fn meta(&self) -> &Meta {
         match &self.raw {
             Some(raw) => raw.metadata(),
-            None => unreachable!("the handle was given up"),
+            None => panic!(
+                "`Task` used after its outcome was taken: ask it before, or keep a `TaskRef`"
+            ),
         }
     }
 
@@ -78,9 +83,10 @@ impl<T> Task<T> {
         request::uncancel(self.meta())
     }
 
-    /// Whether it has ended.
+    /// Whether it has ended; true also after the outcome was taken.
     pub fn done(&self) -> bool {
-        self.meta().is_done()
+        let raw = self.raw.as_ref();
+        raw.is_none_or(|raw| raw.metadata().is_done())
     }
 
     /// Whether it ended cancelled (S46).
@@ -384,7 +390,7 @@ impl<'a, T> IntoFuture for &'a mut Task<T> {
 
     fn into_future(self) -> JoinRef<'a, T> {
         JoinRef {
-            watch: Watch::new(),
+            edge: JoinEdge::new(),
             task: self,
         }
     }
@@ -456,7 +462,7 @@ impl<T> Future for Join<T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct JoinRef<'a, T> {
     /// Shows what is awaited.
-    watch: Watch,
+    edge: JoinEdge,
     task: &'a mut Task<T>,
 }
 
@@ -467,11 +473,8 @@ impl<T> Future for JoinRef<'_, T> {
         let this = &mut *self;
         let polled = this.task.poll_outcome(cx);
         match polled {
-            Poll::Pending => {
-                let task = &*this.task;
-                this.watch.set("task", || Watched::One(task.await_node()));
-            }
-            Poll::Ready(_) => this.watch.unset(),
+            Poll::Pending => this.edge.set(this.task.meta()),
+            Poll::Ready(_) => this.edge.unset(),
         }
         polled
     }

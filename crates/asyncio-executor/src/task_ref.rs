@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::await_edges::{AwaitEdge, AwaitNode, Awaited};
+use crate::await_edges::{AwaitEdge, AwaitNode, Awaited, edges_of};
 use crate::cancel::{CancelledError, request};
 use crate::context::{self, Context};
 use crate::local::Local;
@@ -146,8 +146,7 @@ impl TaskRef {
 
     /// What it waits for, as far as that is tasks and promises; empty for one that has ended.
     pub fn awaits(&self) -> Vec<AwaitEdge> {
-        let scopes = self.meta().existing_scopes();
-        scopes.map(|scopes| scopes.edges()).unwrap_or_default()
+        edges_of(self.meta())
     }
 
     /// Runs a callback when the task has ended, see [`Task::add_done_callback`](crate::Task::add_done_callback).

@@ -5,7 +5,6 @@
 //! A poll that nobody asked for is allowed at any time; nothing else of the task is touched.
 
 use std::backtrace::Backtrace;
-use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -13,7 +12,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 use crate::callback;
 use crate::executor::all_tasks_on;
 use crate::local::Local;
-use crate::meta::flag;
+use crate::meta::{Meta, flag};
 use crate::run_queue::Entry;
 
 /// By which calls a task waits: one stack for each place where it does, several under a `join!`.
@@ -29,10 +28,6 @@ pub struct TaskTrace {
 
 /// No more places of one task are noted.
 const MOST_STACKS: usize = 8;
-
-thread_local! {
-    static TRACES: RefCell<Vec<TaskTrace>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Polls waiting tasks of the current executor once more, `limit` at most, and then calls `done` with what was seen,
 /// all in the next turn. Nothing where no executor is entered.
@@ -63,17 +58,22 @@ pub fn trace_waiting(limit: usize, done: impl FnOnce(Vec<TaskTrace>) + 'static) 
         return;
     };
     let ready = local.ready_ids();
-    let waits = |id| !ready.contains(&id);
-    let tasks = all_tasks_on(local).into_iter();
-    for task in tasks.filter(|task| waits(task.id())).take(limit) {
-        let meta = task.meta();
-        if !local.is_current(meta) {
-            meta.set(flag::TRACED);
-            meta.wake();
-        }
+    let mut asked = all_tasks_on(local);
+    asked.retain(|task| !ready.contains(&task.id()) && !local.is_current(task.meta()));
+    asked.truncate(limit);
+    for task in &asked {
+        task.meta().set(flag::TRACED);
+        task.meta().wake();
     }
     // Behind them in the queue.
-    let take = move || done(TRACES.take());
+    let take = move || {
+        for task in &asked {
+            // Not polled in this turn, as another thread has woken it just before: let its next poll be one like any other.
+            task.meta().unset(flag::TRACED);
+        }
+        let traces = Local::current().map(|local| local.traces.take());
+        done(traces.unwrap_or_default());
+    };
     let location = std::panic::Location::caller();
     local.push(Entry::Call(callback::once(take, None, location)));
 }
@@ -82,7 +82,8 @@ pub fn trace_waiting(limit: usize, done: impl FnOnce(Vec<TaskTrace>) + 'static) 
 pub(crate) fn tracing_waker(real: &Waker) -> ManuallyDrop<Waker> {
     let raw = RawWaker::new(ptr::from_ref(real).cast(), &VTABLE);
     // SAFETY: the functions below keep the contract as long as `real` is borrowed: `clone` gives a waker of the same task,
-    // waking wakes that task, and there is nothing to drop. They are thread-safe: `real` is, and traces are the thread's.
+    // waking wakes that task, and there is nothing to drop. They are thread-safe: `real` is, and on another thread nothing
+    // is noted.
     ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
 }
 
@@ -102,22 +103,23 @@ fn wake(data: *const ()) {
 
 #[cold]
 fn note() {
-    let Some(task) = Local::current().and_then(Local::current_meta) else {
+    let Some(local) = Local::current() else {
         return;
     };
-    let id = task.id();
-    TRACES.with_borrow_mut(|traces| {
-        let known = traces.iter().position(|trace| trace.id == id);
-        let at = known.unwrap_or_else(|| {
-            traces.push(TaskTrace {
-                id,
-                stacks: Vec::new(),
-            });
-            traces.len() - 1
+    let Some(id) = local.current_meta().map(Meta::id) else {
+        return;
+    };
+    let mut traces = local.traces.borrow_mut();
+    let known = traces.iter().rposition(|trace| trace.id == id);
+    let at = known.unwrap_or_else(|| {
+        traces.push(TaskTrace {
+            id,
+            stacks: Vec::new(),
         });
-        let stacks = &mut traces[at].stacks;
-        if stacks.len() < MOST_STACKS {
-            stacks.push(Backtrace::force_capture());
-        }
+        traces.len() - 1
     });
+    let stacks = &mut traces[at].stacks;
+    if stacks.len() < MOST_STACKS {
+        stacks.push(Backtrace::force_capture());
+    }
 }

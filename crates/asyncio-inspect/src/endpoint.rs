@@ -54,8 +54,8 @@ fn answer(mut stream: &UnixStream, pid: u32) -> io::Result<()> {
         .read_line(&mut question)?;
     // Whatever version asks: it sees from the first line what it is told.
     stream.write_all(wire::head(pid).as_bytes())?;
-    for report in registry::ask_all(PATIENCE, wire::asks_for_stacks(&question)) {
-        stream.write_all(report.as_bytes())?;
+    for answer in registry::ask_all(PATIENCE, wire::asks_for_stacks(&question)) {
+        stream.write_all(answer.encode().as_bytes())?;
     }
     stream.write_all(wire::END.as_bytes())
 }

@@ -1,12 +1,12 @@
 //! The loops of this process, and how they are asked.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asyncio_executor::{Executor, Pulse, Remote, TaskTrace, snapshot, trace_waiting};
+use asyncio_executor::{Executor, Pulse, Remote, TaskTrace, all_tasks, snapshot, trace_waiting};
 
 use crate::report::{LoopReport, LoopState, Occupation, TaskReport, ThreadReport};
 use crate::stack::{frames, innermost};
@@ -43,11 +43,16 @@ pub(crate) struct Known {
 #[derive(Default)]
 struct Mail {
     asked: bool,
+    /// Whether the latest question is for stacks, too; the one on its way may be an earlier one that nobody waits for.
+    stacks: bool,
     answer: Option<Answer>,
 }
 
 /// What a loop says. The stacks are read, which takes long, by the thread that asked.
-type Answer = (LoopReport, Vec<TaskTrace>);
+pub(crate) struct Answer {
+    report: LoopReport,
+    traces: Vec<TaskTrace>,
+}
 
 /// Keeps a loop among those that can be asked; from [`register`].
 #[derive(Debug)]
@@ -123,11 +128,36 @@ pub(crate) fn keep_pulses() {
 }
 
 /// Asks every loop, all at once, and gives what each has said after `patience` at the latest.
-pub(crate) fn ask_all(patience: Duration, stacks: bool) -> Vec<String> {
+///
+/// Nothing is made of it before all have answered: while a stack is read no loop can take one, as the standard library
+/// does only one of both at a time.
+pub(crate) fn ask_all(patience: Duration, stacks: bool) -> Vec<Answer> {
     let all: Vec<Arc<Known>> = lock(&LOOPS).all.clone();
     let open: Vec<Arc<Known>> = all.into_iter().filter(|known| known.ask(stacks)).collect();
     let deadline = Instant::now() + patience;
     open.iter().map(|known| known.answer(deadline)).collect()
+}
+
+impl Answer {
+    fn of(report: LoopReport) -> Answer {
+        let traces = Vec::new();
+        Answer { report, traces }
+    }
+
+    /// As lines, with the stacks read.
+    pub(crate) fn encode(mut self) -> String {
+        let tasks = self.report.tasks.iter().enumerate();
+        let places: HashMap<u64, usize> = tasks.map(|(place, task)| (task.id, place)).collect();
+        // One after the other: a stack that was read is far larger than one that was not.
+        for trace in self.traces {
+            if let Some(place) = places.get(&trace.id) {
+                let stacks = trace.stacks.into_iter();
+                let read = stacks.map(|stack| frames(&stack)).collect();
+                self.report.tasks[*place].stacks = innermost(read);
+            }
+        }
+        wire::encode_loop(&self.report)
+    }
 }
 
 impl Known {
@@ -138,6 +168,7 @@ impl Known {
         }
         let mut mail = lock(&self.mail);
         mail.answer = None;
+        mail.stacks = stacks;
         if mail.asked {
             return true;
         }
@@ -145,40 +176,35 @@ impl Known {
         drop(mail);
         let known = self.clone();
         let sent = self.remote.call(move || {
-            // What a task waits for is asked of its futures, which may be a user's code.
-            let report = catch_unwind(AssertUnwindSafe(|| known.report_here()));
-            match report {
-                Ok(report) if stacks => {
-                    trace_waiting(MOST_TRACES, move |traces| {
-                        known.deliver(Some((report, traces)))
-                    });
-                }
-                report => known.deliver(report.ok().map(|report| (report, Vec::new()))),
+            let report = known.report_here();
+            if !lock(&known.mail).stacks {
+                return known.deliver(Answer::of(report));
             }
+            trace_waiting(MOST_TRACES, move |traces| {
+                known.deliver(Answer { report, traces })
+            });
         });
         sent.is_ok()
     }
 
-    fn deliver(&self, answer: Option<Answer>) {
+    fn deliver(&self, answer: Answer) {
         let mut mail = lock(&self.mail);
         mail.asked = false;
-        mail.answer = answer;
+        mail.answer = Some(answer);
         self.answered.notify_all();
     }
 
     /// What the loop says, or else what its pulse says of it.
-    fn answer(&self, deadline: Instant) -> String {
+    fn answer(&self, deadline: Instant) -> Answer {
         let mut mail = lock(&self.mail);
         loop {
-            if let Some((mut report, traces)) = mail.answer.take() {
-                drop(mail);
-                add_stacks(&mut report, &traces);
-                return wire::encode_loop(&report);
+            if let Some(answer) = mail.answer.take() {
+                return answer;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(mail);
-                return wire::encode_loop(&self.silent_report());
+                return Answer::of(self.silent_report());
             }
             mail = match self.answered.wait_timeout(mail, left) {
                 Ok((mail, _)) => mail,
@@ -189,7 +215,13 @@ impl Known {
 
     /// On the loop's thread.
     fn report_here(&self) -> LoopReport {
-        let tasks = snapshot();
+        // What a task waits for is asked of its futures, which may be a user's code. The panic was told of by its hook.
+        let Ok(tasks) = catch_unwind(snapshot) else {
+            return LoopReport {
+                left_out: all_tasks().len(),
+                ..LoopReport::new(self.thread.clone(), Vec::new())
+            };
+        };
         let left_out = tasks.len().saturating_sub(MOST_TASKS);
         let told = tasks.iter().take(MOST_TASKS).map(TaskReport::from);
         LoopReport {
@@ -216,16 +248,89 @@ impl Known {
     }
 }
 
-fn add_stacks(report: &mut LoopReport, traces: &[TaskTrace]) {
-    let of: HashMap<u64, &TaskTrace> = traces.iter().map(|trace| (trace.id, trace)).collect();
-    for task in &mut report.tasks {
-        if let Some(trace) = of.get(&task.id) {
-            task.stacks = innermost(trace.stacks.iter().map(frames).collect());
-        }
-    }
-}
-
 /// Nothing panics while one of these is held.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::poll_fn;
+    use std::rc::Rc;
+    use std::task::{Poll, Waker};
+
+    use asyncio_executor::{Awaited, Awaits, Watch, Watched};
+
+    use super::*;
+
+    /// A loop with a task that suspends as others do, and what is known of it.
+    fn loop_with_a_task() -> (Executor, Registration, Arc<Known>) {
+        let executor = Executor::new();
+        let registration = register(&executor);
+        let kept: RefCell<Option<Waker>> = RefCell::default();
+        let waits = poll_fn(move |cx| {
+            kept.replace(Some(cx.waker().clone()));
+            Poll::<()>::Pending
+        });
+        executor.spawn(waits).detach();
+        turn(&executor);
+        let loops = lock(&LOOPS);
+        let known = loops.all.iter().find(|known| {
+            let remote = &known.remote;
+            remote.same_executor(&registration.remote)
+        });
+        let known = known.unwrap().clone();
+        drop(loops);
+        (executor, registration, known)
+    }
+
+    fn turn(executor: &Executor) {
+        executor.enter(|| {
+            executor.take_foreign();
+            while executor.run_ready() > 0 {}
+        });
+    }
+
+    #[test]
+    fn who_asks_for_stacks_gets_them_also_when_an_earlier_question_is_still_on_its_way() {
+        let (executor, _registration, known) = loop_with_a_task();
+        assert!(known.ask(false));
+        let silent = known.answer(Instant::now());
+        assert!(matches!(silent.report.state, LoopState::NotRun { .. }));
+        assert!(known.ask(true));
+        turn(&executor);
+        let answer = known.answer(Instant::now());
+        assert_eq!((answer.report.tasks.len(), answer.traces.len()), (1, 1));
+        // And the other way round.
+        assert!(known.ask(true));
+        assert!(known.ask(false));
+        turn(&executor);
+        assert!(known.answer(Instant::now()).traces.is_empty());
+    }
+
+    #[test]
+    fn a_loop_whose_tasks_cannot_be_asked_turns_and_says_how_many_they_are() {
+        struct Panics;
+        impl Awaits for Panics {
+            fn each_awaited(&self, _each: &mut dyn FnMut(Awaited)) {
+                std::panic::resume_unwind(Box::new("a panic, for this test"));
+            }
+        }
+        let (executor, _registration, known) = loop_with_a_task();
+        let mut watch = Watch::new();
+        let shows = poll_fn(move |_| {
+            watch.set("panics", || Watched::Live(Rc::new(Panics)));
+            Poll::<()>::Pending
+        });
+        executor.spawn(shows).detach();
+        turn(&executor);
+        for stacks in [false, true] {
+            assert!(known.ask(stacks));
+            turn(&executor);
+            let answer = known.answer(Instant::now());
+            assert_eq!(answer.report.state, LoopState::Turning);
+            assert_eq!((answer.report.tasks.len(), answer.report.left_out), (0, 2));
+        }
+    }
 }

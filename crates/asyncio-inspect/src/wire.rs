@@ -157,7 +157,8 @@ fn line(out: &mut String, fields: &[&str]) {
         }
         for c in field.chars() {
             match c {
-                '\\' | '\t' | '\n' => {
+                // A carriage return too: at the end of a line it would be taken for a part of the break.
+                '\\' | '\t' | '\n' | '\r' => {
                     // Writing to a `String` cannot fail.
                     let _ = write!(out, "\\{:x};", u32::from(c));
                 }
@@ -366,9 +367,9 @@ mod tests {
 
     fn example() -> ProcessReport {
         let thread = |name| ThreadReport::new(name, 7);
-        let mut reader = TaskReport::new(3, "tab\there\nand \\ there", "src/main.rs:7:9")
+        let mut reader = TaskReport::new(3, "tab\there\nand \\ there\r", "src/main.rs:7:9")
             .awaiting("gather", [Awaited::Task(4), Awaited::Future(94_033)])
-            .awaiting("wait", []);
+            .awaiting("wait\r", []);
         reader.state = TaskState::Ready;
         reader.parent = Some(1);
         reader.cancelling = 2;

@@ -85,6 +85,77 @@ fn an_await_that_moves_to_another_task_is_shown_there_and_not_here() {
 }
 
 #[test]
+fn several_awaits_by_reference_in_one_task_are_all_shown_until_each_is_over() {
+    let executor = Executor::new();
+    let (mut first, mut second) = (
+        executor.spawn(pending::<()>()),
+        executor.spawn(pending::<()>()),
+    );
+    let nodes = [first.await_node(), second.await_node()];
+    let cancel = [&first, &second].map(|task| executor.enter(|| task.as_ref().unwrap()));
+    let both = executor.spawn(async move {
+        let mut left = pin!((&mut first).into_future());
+        let mut right = pin!((&mut second).into_future());
+        poll_fn(|cx| {
+            let done = [left.as_mut().poll(cx), right.as_mut().poll(cx)];
+            match done.iter().all(Poll::is_ready) {
+                true => Poll::Ready(()),
+                // One of them would panic when polled again.
+                false if done.iter().any(Poll::is_ready) => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        pending::<()>().await;
+    });
+    settle(&executor);
+    // Also from outside of the executor.
+    let awaits = || {
+        let tasks = executor.all_tasks();
+        let edges = tasks[tasks.len() - 1].awaits();
+        let on: Vec<Awaited> = edges.iter().flat_map(|edge| edge.on.clone()).collect();
+        on
+    };
+    assert_eq!(awaits(), nodes);
+    executor.enter(|| cancel[0].cancel());
+    settle(&executor);
+    assert_eq!(awaits(), [nodes[1]]);
+    drop(both);
+}
+
+#[test]
+fn an_await_by_reference_that_outlives_its_task_or_is_dropped_elsewhere_is_shown_no_more() {
+    type Shared = Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>>;
+    let executor = Executor::new();
+    let mut inner = executor.spawn(pending::<()>());
+    let join: Shared = Rc::new(RefCell::new(Some(Box::pin(async move {
+        let _ = (&mut inner).await;
+    }))));
+    let polled = join.clone();
+    let polls = move || {
+        let join = polled.clone();
+        poll_fn(move |cx| match &mut *join.borrow_mut() {
+            Some(join) => join.as_mut().poll(cx),
+            None => Poll::Pending,
+        })
+    };
+    let ends = executor.spawn(polls());
+    settle(&executor);
+    let ended = executor.enter(|| ends.as_ref().unwrap());
+    assert_eq!(ended.awaits().len(), 1);
+    executor.enter(|| ends.cancel());
+    settle(&executor);
+    assert!(ended.done() && ended.awaits().is_empty());
+    // The next one polls it, and then it is dropped where no executor is entered.
+    let next = executor.spawn(polls());
+    settle(&executor);
+    let next = executor.enter(|| next.as_ref().unwrap());
+    assert_eq!(next.awaits().len(), 1);
+    drop(join.take());
+    assert!(next.awaits().is_empty());
+}
+
+#[test]
 fn a_watch_goes_with_its_future_and_with_its_task() {
     struct Nothing(#[expect(dead_code)] Box<dyn std::any::Any>);
     impl Awaits for Nothing {
@@ -267,6 +338,33 @@ fn tracing_wakes_nobody_more_than_once_and_not_who_is_ready() {
             task.cancel();
         })
         .unwrap();
+}
+
+#[test]
+fn a_task_that_another_thread_has_woken_just_before_is_not_looked_at_later() {
+    let executor = Executor::new();
+    let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
+    let task = executor.spawn(leaf(kept.clone(), Rc::default()));
+    settle(&executor);
+    // On its way home: neither in the ready queue nor waiting.
+    let waker = kept.borrow().clone().unwrap();
+    std::thread::spawn(move || waker.wake()).join().unwrap();
+    let stacks_seen = || {
+        let seen = Rc::new(Cell::new(None));
+        let slot = seen.clone();
+        executor.enter(|| {
+            trace_waiting(100, move |traces| {
+                slot.set(Some(traces.iter().map(|trace| trace.stacks.len()).sum()));
+            });
+            executor.run_ready()
+        });
+        seen.get().unwrap()
+    };
+    let at_once: usize = stacks_seen();
+    assert_eq!(at_once, 0);
+    settle(&executor); // it comes home, and its poll is one like any other
+    assert_eq!(stacks_seen(), 1);
+    drop(task);
 }
 
 #[test]

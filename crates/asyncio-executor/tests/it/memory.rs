@@ -152,6 +152,24 @@ fn scopes_entered_again_and_again_reuse_their_place() {
 }
 
 #[test]
+fn an_await_by_reference_allocates_nothing_beside_its_tasks() {
+    let executor = warm();
+    let spawn_both = || {
+        let mut inner = executor.spawn(yield_now());
+        let outer = executor.spawn(async move { (&mut inner).await });
+        settle(&executor);
+        drop(outer);
+    };
+    spawn_both();
+    let ((), allocations, bytes) = measure(|| {
+        for _ in 0..TASKS {
+            spawn_both();
+        }
+    });
+    assert_eq!((allocations, bytes), (2 * TASKS, 0));
+}
+
+#[test]
 fn a_closed_executor_gives_all_its_memory_back() {
     let ((), _, bytes) = measure(|| {
         let executor = Executor::new();

@@ -644,6 +644,22 @@ fn a_task_polled_again_after_its_outcome_was_taken_panics() {
 }
 
 #[test]
+fn a_spent_handle_is_done_and_says_what_is_wrong_when_it_is_asked_anything_else() {
+    let executor = Executor::new();
+    let mut task = executor.spawn(async {});
+    settle(&executor);
+    let taken = task.poll_outcome(&mut Context::from_waker(Waker::noop()));
+    assert!(taken.is_ready() && task.done());
+    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task.cancelled()));
+    let text = *asked.unwrap_err().downcast::<&str>().unwrap();
+    assert!(
+        text.starts_with("`Task` used after its outcome was taken"),
+        "{text}"
+    );
+    assert_eq!(format!("{task:?}"), "Task(outcome taken)");
+}
+
+#[test]
 fn a_pender_that_panics_has_its_item_queued_all_the_same() {
     let executor = Executor::with_pender(|| panic!("pender"));
     let remote = executor.remote();
