@@ -197,6 +197,8 @@ mod uses {
         asyncio::ConcurrentFuture::done(concurrent);
         asyncio::ConcurrentFuture::cancelled(concurrent);
         is::<dyn asyncio::AwaitNode>();
+        asyncio::future_add_to_awaited_by(any::<&asyncio::TaskRef>(), any());
+        asyncio::future_discard_from_awaited_by(any::<&asyncio::TaskRef>(), any());
         is::<asyncio::Awaited>();
     }
 
@@ -391,6 +393,10 @@ mod uses {
         asyncio::StreamReader::exception(any());
         asyncio::StreamReader::set_exception(any(), any());
         asyncio::StreamFeeder::set_exception(any(), any());
+        is::<asyncio::StreamReaderProtocol>();
+        asyncio::StreamReaderProtocol::new(1);
+        asyncio::StreamReaderProtocol::with_callback(1, |_, _, _| std::future::ready(()));
+        asyncio::StreamReaderProtocol::drain(any());
         asyncio::StreamWriter::write(any(), "");
         asyncio::StreamWriter::writelines(any(), [""]);
         asyncio::StreamWriter::drain(any());

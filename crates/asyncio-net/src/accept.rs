@@ -193,7 +193,7 @@ impl Drop for CloseUnlessFinished {
 }
 
 #[derive(Debug)]
-struct CallbackError(String);
+pub(crate) struct CallbackError(pub(crate) String);
 
 impl fmt::Display for CallbackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

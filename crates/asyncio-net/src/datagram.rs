@@ -6,5 +6,6 @@ mod socket;
 mod transport;
 
 pub use options::DatagramOptions;
+pub(crate) use patience::Patience;
 pub use socket::DatagramSocket;
 pub use transport::{DatagramProtocol, DatagramTransport, create_datagram_endpoint};

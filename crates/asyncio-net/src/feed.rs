@@ -46,6 +46,8 @@ pub(crate) struct Feed {
     reader: RefCell<Option<Waker>>,
     /// Told when the reader has taken something, or is gone.
     changes: Changes,
+    /// Called once when no more than the limit waits, or the reader is gone.
+    when_low: RefCell<Option<Box<dyn FnOnce()>>>,
 }
 
 impl StreamFeeder {
@@ -98,6 +100,18 @@ impl StreamFeeder {
         feed.changes.until(low).await;
     }
 
+    /// Has `callback` called once, by the read or the drop of the reader after which no more than the limit waits (S210). It
+    /// takes the place of an earlier one.
+    pub(crate) fn when_low(&self, callback: impl FnOnce() + 'static) {
+        let former = self.feed.when_low.replace(Some(Box::new(callback)));
+        drop(former);
+    }
+
+    /// The error that every later read gives.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.feed.check()
+    }
+
     pub(crate) fn new(limit: usize) -> (StreamFeeder, Rc<Feed>) {
         let feed = Rc::new(Feed {
             pieces: RefCell::default(),
@@ -109,6 +123,7 @@ impl StreamFeeder {
             reader_dropped: Cell::new(false),
             reader: RefCell::new(None),
             changes: Changes::default(),
+            when_low: RefCell::new(None),
         });
         (StreamFeeder { feed: feed.clone() }, feed)
     }
@@ -167,7 +182,7 @@ impl Feed {
             }
         }
         if taken > 0 {
-            self.changes.announce();
+            self.became_less();
             return Poll::Ready(Ok(taken));
         }
         if self.ended.get() {
@@ -190,7 +205,17 @@ impl Feed {
         let (pieces, reader) = (self.pieces.take(), self.reader.take());
         drop((pieces, reader));
         self.len.set(0);
+        self.became_less();
+    }
+
+    fn became_less(&self) {
         self.changes.announce();
+        if self.len.get() <= self.limit {
+            let when_low = self.when_low.take();
+            if let Some(callback) = when_low {
+                callback();
+            }
+        }
     }
 
     fn is_full(&self) -> bool {

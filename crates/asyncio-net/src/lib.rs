@@ -81,8 +81,8 @@ pub use tls::{TlsError, TlsInfo, TlsOptions, rustls};
 pub use transport::start_tls;
 pub use transport::{
     BaseProtocol, BaseTransport, Buffered, BufferedProtocol, ExtraInfo, Protocol, ReadTransport,
-    SocketTransport, Transport, WriteLimits, WriteTransport, connect_accepted_socket,
-    connect_read_pipe, connect_write_pipe, create_connection, create_server, create_server_on,
-    create_unix_connection, create_unix_server,
+    SocketTransport, StreamReaderProtocol, Transport, WriteLimits, WriteTransport,
+    connect_accepted_socket, connect_read_pipe, connect_write_pipe, create_connection,
+    create_server, create_server_on, create_unix_connection, create_unix_server,
 };
 pub use unix::{open_unix_connection, start_unix_server};

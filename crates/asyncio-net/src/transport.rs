@@ -10,6 +10,7 @@ pub use create::{
 pub use limits::WriteLimits;
 pub use protocol::{BaseProtocol, Buffered, BufferedProtocol, Protocol};
 pub use socket::SocketTransport;
+pub use stream_reader_protocol::StreamReaderProtocol;
 pub use traits::{BaseTransport, ExtraInfo, ReadTransport, Transport, WriteTransport};
 
 pub(crate) use alarm::Alarm;
@@ -20,6 +21,7 @@ mod create;
 mod limits;
 mod protocol;
 mod socket;
+mod stream_reader_protocol;
 #[cfg(feature = "tls")]
 mod tls;
 mod traits;

@@ -213,6 +213,17 @@ impl<T: AsFd> Source<T> {
     ///
     /// # Errors
     /// `WouldBlock` when there is no room for the first; else as [`send_batch`](Source::send_batch).
+    ///
+    /// ```
+    /// # use asyncio_reactor::Source;
+    /// # use std::os::unix::net::UnixDatagram;
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// let ours = Source::new(ours)?;
+    /// assert_eq!(ours.try_send_batch(&[(b"one", None), (b"two", None)])?, 2);
+    /// while ours.try_send_batch(&[(b"more", None)]).is_ok() {}
+    /// assert_eq!(theirs.recv(&mut [0; 8])?, 3);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn try_send_batch(&self, messages: &[(&[u8], Option<&Address>)]) -> io::Result<usize> {
         if messages.is_empty() {
             return Ok(0);

@@ -6,11 +6,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use asyncio_reactor::Address;
-use asyncio_timers::Sleep;
+use asyncio_timers::{Sleep, Timers};
 
 /// The first pause, and the longest; each is twice as long as the one before.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
+
+const NO_LOOP: &str =
+    "the receiver is full, and there is no running event loop to wait in: send inside `run`";
 
 /// Makes attempts with pauses in between, longer and longer ones.
 ///
@@ -18,22 +21,22 @@ const LONGEST: Duration = Duration::from_millis(50);
 /// whose receiver others have filled. The sender's own socket stays writable, and each attempt even says so anew, so that
 /// whoever relied on that would try all the time. (Where the socket is connected the kernel knows whom to ask.)
 #[derive(Default)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     pausing: Option<Sleep>,
     last: Duration,
 }
 
 impl Patience {
     /// Whether a datagram with that address needs it.
-    pub(super) fn is_needed_for(to: Option<&Address>) -> bool {
+    pub(crate) fn is_needed_for(to: Option<&Address>) -> bool {
         matches!(to, Some(Address::Unix(_)))
     }
 
     /// Makes an attempt, unless there is a pause after one that said `WouldBlock`.
     ///
-    /// # Panics
-    /// Where an attempt says so outside a running loop.
-    pub(super) fn poll<R>(
+    /// # Errors
+    /// Those of the attempt but `WouldBlock`, which outside a running loop is `NotConnected`.
+    pub(crate) fn poll<R>(
         &mut self,
         cx: &mut Context<'_>,
         mut attempt: impl FnMut() -> io::Result<R>,
@@ -45,6 +48,12 @@ impl Patience {
             }
             match attempt() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if Timers::try_current().is_none() {
+                        return Poll::Ready(Err(io::Error::new(
+                            io::ErrorKind::NotConnected,
+                            NO_LOOP,
+                        )));
+                    }
                     self.last = (self.last * 2).clamp(SHORTEST, LONGEST);
                     self.pausing = Some(Sleep::new(self.last));
                 }

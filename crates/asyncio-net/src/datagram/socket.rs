@@ -10,8 +10,7 @@ use std::path::Path;
 use asyncio_reactor::{Address, Datagram, DatagramBatch, Source};
 use rustix::net::{SocketType, sockopt};
 
-use crate::datagram::DatagramOptions;
-use crate::datagram::patience::Patience;
+use crate::datagram::{DatagramOptions, Patience};
 
 /// A socket for datagrams, UDP or Unix, connected or not.
 ///
@@ -241,7 +240,10 @@ impl DatagramSocket {
     /// # Errors
     /// That of the first. That of a later one is met by the next call, if it begins with it.
     pub async fn send_many(&self, messages: &[(&[u8], Option<&Address>)]) -> io::Result<usize> {
-        if !messages.first().is_some_and(|(_, to)| Patience::is_needed_for(*to)) {
+        if !messages
+            .first()
+            .is_some_and(|(_, to)| Patience::is_needed_for(*to))
+        {
             return self.source.send_batch(messages).await;
         }
         let mut patience = Patience::default();

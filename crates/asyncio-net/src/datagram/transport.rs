@@ -13,8 +13,7 @@ use asyncio_executor::{ExceptionContext, call_soon, is_entered, report, spawn, y
 use asyncio_reactor::{Address, Source};
 
 use crate::connection::CALLS_IN_A_ROW;
-use crate::datagram::DatagramOptions;
-use crate::datagram::patience::Patience;
+use crate::datagram::{DatagramOptions, Patience};
 use crate::scratch::Scratch;
 use crate::transport::{Alarm, BaseProtocol, BaseTransport, ExtraInfo, WriteLimits, contained};
 

@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::connection::CALLS_IN_A_ROW;
+use crate::datagram::Patience;
 use crate::low_level::refused;
 use crate::scratch::{self, Scratch};
 
@@ -156,6 +157,8 @@ pub async fn sock_sendall(sock: &impl AsFd, data: &[u8]) -> io::Result<()> {
 
 /// Sends one datagram to an address, whole or not at all. asyncio: `loop.sock_sendto`.
 ///
+/// It waits for room as [`DatagramSocket::send_to`](crate::DatagramSocket::send_to) does.
+///
 /// # Cancel safety
 /// Nothing is sent by a call that did not return.
 ///
@@ -168,9 +171,12 @@ pub async fn sock_sendto(
 ) -> io::Result<()> {
     let mut operation = Operation::new(sock.as_fd(), Interest::Writable, "sock_sendto")?;
     let address = address.into();
-    operation
-        .perform(|socket| socket.try_send_datagram(data, Some(&address)))
-        .await
+    let attempt = |socket: &Socket<'_>| socket.try_send_datagram(data, Some(&address));
+    if Patience::is_needed_for(Some(&address)) {
+        operation.perform_patiently(attempt).await
+    } else {
+        operation.perform(attempt).await
+    }
 }
 
 /// Connects a socket. asyncio: `loop.sock_connect`.
@@ -297,6 +303,15 @@ impl<'a> Operation<'a> {
                 result => return result,
             }
         }
+    }
+
+    /// Tries with pauses in between, where no event would tell when to try.
+    pub(crate) async fn perform_patiently<R>(
+        &self,
+        attempt: impl Fn(&Socket<'a>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut patience = Patience::default();
+        poll_fn(|cx| patience.poll(cx, || attempt(&self.socket))).await
     }
 
     async fn wait(&mut self) -> io::Result<()> {
