@@ -12,6 +12,7 @@ use std::rc::Rc;
 use asyncio_executor::{catch_cancelled, yield_now};
 use asyncio_net::{read_pipe, write_pipe};
 use asyncio_reactor::Reactor;
+use asyncio_signal::KeptStatuses;
 
 use crate::child::Child;
 use crate::pre_exec;
@@ -275,6 +276,8 @@ impl SubprocessBuilder {
             self.command.process_group(group);
         }
         pre_exec::prepare(&mut self.command, self.new_session, self.passed);
+        // Until the child is adopted: `std` may have to wait for one that cannot be, and we for one that ends at once.
+        let _kept = KeptStatuses::ask()?;
         let started = self.command.spawn();
         // Our copies of the child's ends: as long as they are open no pipe ends.
         drop(self.command);

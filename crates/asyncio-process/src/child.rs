@@ -1,20 +1,26 @@
 //! A child on its loop: who waits for its end, and who sees to it that it is reaped.
 //!
 //! The reactor watches the child's descriptor, or listens for SIGCHLD where there is none, and owns the child until it is
-//! reaped: nobody has to hold the [`Process`](crate::Process). A reactor that closes gives the children it still has to
+//! reaped: nobody has to hold the [`Process`](crate::Process). Each loop on which somebody waits for the child does so; which
+//! of them hears of the end first tells all. A reactor that closes, if no other watches, gives the children it still has to
 //! the list of orphans, from which the next loop of the program that starts a child takes them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::process;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
 
 use asyncio_executor::ExceptionContext;
 use asyncio_reactor::{Interest, Reactor, Watch};
 use asyncio_signal::{Listener, SIGCHLD, SIGKILL, Signal};
 use asyncio_sync::Event;
+use asyncio_timers::{Sleep, Timers};
 use rustix::process::Pid;
 
 use crate::kernel::KernelChild;
@@ -23,27 +29,38 @@ use crate::process::ProcessLookupError;
 /// Children whose loop has gone.
 static ORPHANS: Mutex<Vec<Arc<KernelChild>>> = Mutex::new(Vec::new());
 
+/// How often a child is looked for that cannot be watched.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
 /// A child, shared by its handle and its reactor.
 pub(crate) struct Child {
     pub(crate) kernel: Arc<KernelChild>,
     pub(crate) leads_group: bool,
     returncode: Cell<Option<i32>>,
     ended: Event,
-    /// By what the reactor hears of the end.
-    watching: RefCell<Option<Watching>>,
+    /// By what reactors hear of the end: that of the loop it was started on, and those of others that wait for it.
+    watching: RefCell<Vec<Watching>>,
+    last_watching: Cell<u64>,
     killed: Cell<bool>,
 }
 
-enum Watching {
-    Pidfd { watch: Watch },
-    Sigchld { listener: Listener },
+/// One reactor's care.
+struct Watching {
+    id: u64,
+    by: By,
+}
+
+enum By {
+    Pidfd(Watch),
+    Sigchld(Listener),
 }
 
 impl Watching {
     fn is_by(&self, reactor: &Reactor) -> bool {
-        match self {
-            Watching::Pidfd { watch } => watch.is_by(reactor),
-            Watching::Sigchld { listener } => listener.is_by(reactor),
+        match &self.by {
+            By::Pidfd(watch) => watch.is_by(reactor),
+            By::Sigchld(listener) => listener.is_by(reactor),
         }
     }
 }
@@ -68,7 +85,8 @@ impl Child {
         };
         let child = Child::new(kernel, leads_group);
         if let Err(error) = child.watch(reactor) {
-            // `Custody` has made it an orphan, and nobody else will start one for a while, perhaps.
+            add_orphan(&child.kernel);
+            // Nobody else will start one for a while, perhaps.
             child.kill_for_good();
             return Err(error);
         }
@@ -81,29 +99,35 @@ impl Child {
             leads_group,
             returncode: Cell::new(None),
             ended: Event::new(),
-            watching: RefCell::new(None),
+            watching: RefCell::default(),
+            last_watching: Cell::new(0),
             killed: Cell::new(false),
         })
     }
 
+    /// Has a reactor hear of the end, and care for the child until then. On an error nothing has changed.
     fn watch(self: &Rc<Child>, reactor: &Reactor) -> io::Result<()> {
-        let custody = Custody {
+        let id = self.last_watching.get() + 1;
+        self.last_watching.set(id);
+        let custody = Rc::new(Custody {
             child: self.clone(),
+            id,
+            begun: Cell::new(false),
+        });
+        let held = custody.clone();
+        let by = match self.kernel.pidfd() {
+            Some(pidfd) => By::Pidfd(reactor.watch(
+                pidfd,
+                Interest::Readable,
+                Rc::new(move || held.child.look()),
+            )?),
+            None => By::Sigchld(Listener::new(reactor, [SIGCHLD], move |_, _| {
+                held.child.look()
+            })?),
         };
-        let watching = match self.kernel.pidfd() {
-            Some(pidfd) => Watching::Pidfd {
-                watch: reactor.watch(
-                    pidfd,
-                    Interest::Readable,
-                    Rc::new(move || custody.child.look()),
-                )?,
-            },
-            None => Watching::Sigchld {
-                listener: Listener::new(reactor, [SIGCHLD], move |_, _| custody.child.look())?,
-            },
-        };
-        let by_signal = matches!(watching, Watching::Sigchld { .. });
-        self.watching.replace(Some(watching));
+        custody.begun.set(true);
+        let by_signal = matches!(by, By::Sigchld(_));
+        self.watching.borrow_mut().push(Watching { id, by });
         if by_signal {
             // It may have ended before we listened.
             self.look();
@@ -111,26 +135,18 @@ impl Child {
         Ok(())
     }
 
-    /// Has the running loop watch a child whose own loop has gone, or stands still while this one runs.
-    fn watch_from_here(self: &Rc<Child>) {
+    /// Has the running loop watch a child, too, whose own loop has gone, or may stand still while this one runs.
+    fn watch_from_here(self: &Rc<Child>) -> io::Result<()> {
         let Ok(reactor) = Reactor::current() else {
-            return;
+            return Ok(());
         };
-        let is_watched = |watching: &Watching| watching.is_by(&reactor);
-        if self.returncode.get().is_some()
-            || self.watching.borrow().as_ref().is_some_and(is_watched)
-        {
-            return;
+        let is_by_this = |watching: &Watching| watching.is_by(&reactor);
+        if self.returncode.get().is_some() || self.watching.borrow().iter().any(is_by_this) {
+            return Ok(());
         }
-        // Makes it an orphan, which it is for no longer than this.
-        let former = self.watching.take();
-        drop(former);
-        if self.watch(&reactor).is_ok() {
-            ORPHANS
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .retain(|orphan| !Arc::ptr_eq(orphan, &self.kernel));
-        }
+        self.watch(&reactor)?;
+        no_orphan(&self.kernel);
+        Ok(())
     }
 
     pub(crate) fn returncode(&self) -> Option<i32> {
@@ -138,13 +154,47 @@ impl Child {
     }
 
     pub(crate) async fn wait(self: &Rc<Child>) -> i32 {
-        self.watch_from_here();
+        let mut pause = FIRST_PAUSE;
+        let mut told = false;
         loop {
+            let watched = self.watch_from_here();
+            if let Err(error) = &watched {
+                if !told {
+                    told = true;
+                    asyncio_executor::report(ExceptionContext::error(
+                        format!(
+                            "the end of child process {} cannot be heard of on this loop; it is looked for from time to time",
+                            self.kernel.pid()
+                        ),
+                        error,
+                    ));
+                }
+                self.look();
+            }
             if let Some(code) = self.returncode.get() {
                 return code;
             }
-            self.ended.wait().await;
+            match watched {
+                Err(_) if Timers::try_current().is_some() => {
+                    self.ended_or_after(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                _ => self.ended.wait().await,
+            }
         }
+    }
+
+    /// Waits until it is known to have ended, or for some time.
+    async fn ended_or_after(&self, pause: Duration) {
+        let mut ended = pin!(self.ended.wait());
+        let mut sleep = pin!(Sleep::new(pause));
+        poll_fn(|cx| {
+            if ended.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().poll(cx)
+        })
+        .await;
     }
 
     /// Kills the child; nobody cares for it any more.
@@ -159,7 +209,7 @@ impl Child {
     /// Kills the child when its last handle is dropped, or when there will be none.
     pub(crate) fn kill_for_good(&self) {
         self.kill();
-        if self.returncode.get().is_none() && self.watching.borrow().is_none() {
+        if self.returncode.get().is_none() && self.watching.borrow().is_empty() {
             // Its loop has gone before.
             self.kernel.reap_within_a_moment();
             forget_ended_orphans();
@@ -205,6 +255,7 @@ impl Child {
         }
         let watching = self.watching.take();
         drop(watching);
+        no_orphan(&self.kernel);
         self.ended.set();
     }
 }
@@ -218,19 +269,30 @@ impl fmt::Debug for Child {
     }
 }
 
-/// A reactor's care for a child. Dropped when the child is reaped, or when the reactor is.
+/// A reactor's care for a child. Dropped when the child is reaped, or when the reactor closes.
 struct Custody {
     child: Rc<Child>,
+    id: u64,
+    /// False where it could not be watched.
+    begun: Cell<bool>,
 }
 
 impl Drop for Custody {
     fn drop(&mut self) {
         let child = &self.child;
-        if child.returncode.get().is_some() {
+        if !self.begun.get() || child.returncode.get().is_some() {
             return;
         }
-        let watching = child.watching.take();
+        let mut watching = child.watching.borrow_mut();
+        let ended: Vec<_> = watching
+            .extract_if(.., |watching| watching.id == self.id)
+            .collect();
+        let others_watch = !watching.is_empty();
         drop(watching);
+        drop(ended);
+        if others_watch {
+            return;
+        }
         let end = if child.killed.get() {
             // So that a program whose last loop ends leaves no zombie behind.
             child.kernel.reap_within_a_moment()
@@ -238,33 +300,40 @@ impl Drop for Custody {
             child.kernel.try_reap()
         };
         if end.is_none() {
-            add_orphan(child.kernel.clone());
+            add_orphan(&child.kernel);
         }
     }
 }
 
-fn add_orphan(kernel: Arc<KernelChild>) {
-    ORPHANS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(kernel);
+fn orphans() -> MutexGuard<'static, Vec<Arc<KernelChild>>> {
+    ORPHANS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn add_orphan(kernel: &Arc<KernelChild>) {
+    let mut orphans = orphans();
+    // One that was an orphan, and could not be watched, is there still.
+    if !orphans.iter().any(|orphan| Arc::ptr_eq(orphan, kernel)) {
+        orphans.push(kernel.clone());
+    }
+}
+
+/// It has ended, or is in a reactor's care again.
+fn no_orphan(kernel: &Arc<KernelChild>) {
+    orphans().retain(|orphan| !Arc::ptr_eq(orphan, kernel));
 }
 
 /// Reaps the orphans that have ended.
 fn forget_ended_orphans() {
-    ORPHANS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .retain(|kernel| kernel.try_reap().is_none());
+    orphans().retain(|kernel| kernel.try_reap().is_none());
 }
 
 /// Reaps the orphans that have ended, and takes the others into this reactor's care.
 fn adopt_orphans(reactor: &Reactor) {
-    let orphans = std::mem::take(&mut *ORPHANS.lock().unwrap_or_else(PoisonError::into_inner));
-    for kernel in orphans {
-        if kernel.try_reap().is_none() {
-            // On an error it goes back to the list, by the end of `Custody`.
-            let _ = Child::new(kernel, false).watch(reactor);
+    let found = std::mem::take(&mut *orphans());
+    for kernel in found {
+        if kernel.try_reap().is_none() && Child::new(kernel.clone(), false).watch(reactor).is_err()
+        {
+            add_orphan(&kernel);
         }
     }
 }
@@ -273,6 +342,6 @@ fn adopt_orphans(reactor: &Reactor) {
 fn abandon(kernel: KernelChild) {
     let _ = kernel.send(SIGKILL);
     if kernel.reap_within_a_moment().is_none() {
-        add_orphan(Arc::new(kernel));
+        add_orphan(&Arc::new(kernel));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use asyncio_signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus};
 
 /// The exit status of a child that somebody else has reaped (S228).
 const UNKNOWN: i32 = 255;
@@ -73,7 +73,7 @@ impl KernelChild {
     fn reap(&self) -> Option<End> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         let status = loop {
-            match rustix::process::waitid(self.wait_id(), options) {
+            match self.waitid(options) {
                 Ok(Some(status)) => break status,
                 Ok(None) => return None,
                 Err(Errno::INTR) => {}
@@ -98,16 +98,22 @@ impl KernelChild {
     }
 
     #[cfg(target_os = "linux")]
-    fn wait_id(&self) -> WaitId<'_> {
-        match &self.pidfd {
-            Some(pidfd) => WaitId::PidFd(pidfd.as_fd()),
-            None => WaitId::Pid(self.pid),
+    fn waitid(&self, options: WaitIdOptions) -> Result<Option<WaitIdStatus>, Errno> {
+        use rustix::process::waitid;
+        if let Some(pidfd) = &self.pidfd {
+            match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
+                // INVAL: Linux 5.3, and some sandboxes, have such descriptors and cannot wait by them. The number is the
+                // child's until it is reaped.
+                Err(error) if !matches!(error, Errno::CHILD | Errno::INTR) => {}
+                result => return result,
+            }
         }
+        waitid(WaitId::Pid(self.pid), options)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn wait_id(&self) -> WaitId<'_> {
-        WaitId::Pid(self.pid)
+    fn waitid(&self, options: WaitIdOptions) -> Result<Option<WaitIdStatus>, Errno> {
+        rustix::process::waitid(WaitId::Pid(self.pid), options)
     }
 
     /// Sends a signal; false if the child has been reaped.
@@ -140,7 +146,7 @@ impl KernelChild {
     /// number may be a stranger's. (Whoever does so on another thread between the look and the call cannot be helped.)
     fn send_by_number(&self, number: i32, signal: Signal) -> io::Result<()> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        match rustix::process::waitid(self.wait_id(), look) {
+        match self.waitid(look) {
             Err(Errno::CHILD) => Err(Errno::SRCH.into()),
             _ => asyncio_signal::kill(number, signal),
         }
@@ -204,4 +210,24 @@ fn open_pidfd(pid: Pid) -> io::Result<Option<OwnedFd>> {
 #[cfg(not(target_os = "linux"))]
 fn open_pidfd(_: Pid) -> io::Result<Option<OwnedFd>> {
     Ok(None)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::zombie_processes, reason = "it is reaped by what is tested")]
+    fn where_the_kernel_cannot_wait_by_a_descriptor_the_number_serves() {
+        let started = Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
+        let mut child = KernelChild::without_pidfd(Pid::from_child(&started));
+        // One by which no kernel can wait.
+        let (nothing, _writer) = std::io::pipe().unwrap();
+        child.pidfd = Some(nothing.into());
+        let end = child.reap_within_a_moment();
+        let end = end.or_else(|| child.reap_within_a_moment()).unwrap();
+        assert_eq!((end.returncode, end.reaped_elsewhere), (7, false));
+    }
 }

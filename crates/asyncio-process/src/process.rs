@@ -79,9 +79,11 @@ impl Process {
 
     /// Waits for the child's end and gives what it returned, or -n if signal n ended it (S227).
     ///
-    /// Any number of tasks may wait, also on another loop of this thread than the one that started the child; the loop that
-    /// began to wait last hears of the end. A child that writes into a full pipe never ends: read its pipes, or use
-    /// [`communicate`](Process::communicate).
+    /// Any number of tasks may wait, also on other loops of this thread than the one that started the child; each of these
+    /// hears of the end. A loop that cannot watch the child, being out of descriptors, reports that to its exception
+    /// handler and looks for the end from time to time, at least twice a second.
+    ///
+    /// A child that writes into a full pipe never ends: read its pipes, or use [`communicate`](Process::communicate).
     ///
     /// # Cancel safety
     /// Nothing is lost, and the child is not affected.

@@ -26,9 +26,8 @@ use crate::watch::Watchers;
 ///
 /// The loop calls [`wait`](Reactor::wait) when it has nothing better to do, and now and then when
 /// it has. Everything else happens through [`Source`](crate::Source)s, which find the reactor by
-/// [`current`](Reactor::current) when they first have to wait. When the last handle is dropped, the
-/// reactor closes: parked wakers are dropped, and later waits on its sources fail with an error
-/// that says so.
+/// [`current`](Reactor::current) when they first have to wait. [`close`](Reactor::close), or dropping the
+/// last handle, ends it.
 ///
 /// ```
 /// use asyncio_reactor::{Reactor, Source};
@@ -72,6 +71,7 @@ impl Reactor {
                 counters: Rc::default(),
                 watched: RefCell::default(),
                 deliveries: Cell::default(),
+                closed: Cell::new(false),
             }),
         })
     }
@@ -147,13 +147,38 @@ impl Reactor {
     /// Returns the number of readiness events delivered.
     ///
     /// # Errors
-    /// What the kernel reports, which means the event queue itself is broken. An interrupted call
-    /// is not an error.
+    /// `NotConnected` once the reactor is closed. What the kernel reports, which means the event queue itself is broken;
+    /// an interrupted call is not an error.
     ///
     /// # Panics
     /// When a waker or a watch does; the others of the same wait are delivered nevertheless.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<usize> {
         self.inner.wait(timeout)
+    }
+
+    /// Ends all waiting: watches and parked wakers are dropped, and later waits, of the reactor itself and on its sources,
+    /// fail with an error that says so. Dropping the last handle does the same.
+    ///
+    /// What never waits still works on its sources. Does nothing the second time; the reactor's own few descriptors
+    /// stay until the last handle is dropped. What a dropped callback owns may use the reactor, which takes
+    /// nothing in any more.
+    ///
+    /// ```
+    /// # use asyncio_reactor::{Interest, Reactor};
+    /// # use std::{os::fd::AsFd, os::unix::net::UnixStream, rc::Rc};
+    /// let reactor = Reactor::new()?;
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let owned = Rc::new(());
+    /// let callback = { let owned = owned.clone(); Rc::new(move || drop(owned.clone())) };
+    /// let watch = reactor.watch(ours.as_fd(), Interest::Readable, callback)?;
+    /// reactor.close();
+    /// assert_eq!(Rc::strong_count(&owned), 1);
+    /// assert!(!watch.remove(), "it is not in force any more");
+    /// assert!(reactor.watch(ours.as_fd(), Interest::Readable, Rc::new(|| ())).is_err());
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn close(&self) {
+        self.inner.close();
     }
 
     /// A handle with which any thread can end this reactor's [`wait`](Reactor::wait).
@@ -295,6 +320,8 @@ pub(crate) struct Inner {
     pub(crate) watched: RefCell<HashMap<RawFd, Token>>,
     /// The empty list of the last wait, kept for its memory.
     deliveries: Cell<VecDeque<Delivery>>,
+    /// Nothing is waited for any more, and the table is empty.
+    closed: Cell<bool>,
 }
 
 /// One registered descriptor.
@@ -345,6 +372,9 @@ impl Drop for Deliveries<'_> {
 
 impl Inner {
     fn wait(&self, timeout: Option<Duration>) -> io::Result<usize> {
+        if self.closed.get() {
+            return Err(closed());
+        }
         let doorbell = self.notifier.doorbell();
         let may_sleep = timeout != Some(Duration::ZERO) && doorbell.fall_asleep();
         let result = self.backend.wait(
@@ -444,6 +474,9 @@ impl Inner {
         tenant: Tenant,
         add: impl Fn(&Backend, Token) -> io::Result<()>,
     ) -> io::Result<Token> {
+        if self.closed.get() {
+            return Err(closed());
+        }
         let mut slots = self.slots.borrow_mut();
         let generation = self.next_generation();
         let entry = slots.vacant_entry();
@@ -533,9 +566,27 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let slots = self.slots.get_mut();
+impl Inner {
+    fn close(&self) {
+        if self.closed.replace(true) {
+            return;
+        }
+        for (_, slot) in self.slots.borrow().iter() {
+            // SAFETY: as in `rearm`: the descriptor of a source is open, and the number of a watched one that was closed
+            // is only looked up in this reactor's own list.
+            let fd = unsafe { BorrowedFd::borrow_raw(slot.fd) };
+            self.counters.count(Call::Control);
+            // An error means that the descriptor was closed first. The queue stays open for as long as there are handles:
+            // what is left in it would go on taking wakes that are for one loop of several.
+            let _ = self.backend.delete(fd);
+        }
+        self.empty();
+    }
+
+    /// Drops whoever waits.
+    fn empty(&self) {
+        let slots = self.slots.take();
+        self.watched.take();
         let waiting: Vec<_> = slots
             .iter()
             .filter_map(|(_, slot)| match &slot.tenant {
@@ -543,9 +594,25 @@ impl Drop for Inner {
                 Tenant::Watch(_) => None,
             })
             .collect();
-        // Only now, when each source knows: a waker may own anything, and use it.
+        // Only now, when each source knows and no borrow is held: a waker or a callback may own anything, and use it.
         drop(waiting);
+        drop(slots);
     }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The kernel forgets everybody when the queue is closed.
+        self.closed.set(true);
+        self.empty();
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotConnected,
+        "this event loop is closed: nothing can be waited for on it any more; wait on one that runs",
+    )
 }
 
 /// Whether a descriptor carries bytes or messages.

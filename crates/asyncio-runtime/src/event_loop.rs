@@ -294,8 +294,11 @@ impl EventLoop {
         self.inner.closed.get()
     }
 
-    /// Closes the loop: drops queued callbacks, timers and the futures of tasks that are left, and lets the pool's
-    /// threads go without waiting for them (S11). Does nothing the second time.
+    /// Closes the loop: drops queued callbacks, timers, the futures of tasks that are left, and the callbacks of
+    /// `add_reader`, `add_writer` and signals with all they own, and lets the pool's threads go without waiting for them
+    /// (S11). Does nothing the second time.
+    ///
+    /// Children that still run are left to the next loop that starts one, or waits for them.
     ///
     /// Tasks get no chance to clean up here; [`Runner::close`](crate::Runner::close) cancels them first.
     ///
@@ -318,6 +321,7 @@ impl EventLoop {
         self.inner.executor.close();
         self.inner.timers.clear();
         self.inner.pool.borrow().close();
+        self.inner.reactor.close();
         Ok(())
     }
 

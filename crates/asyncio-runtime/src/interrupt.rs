@@ -8,7 +8,7 @@
 //! all the same, as in asyncio, and what the main task returned is dropped.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Write};
 use std::rc::Rc;
 
 use asyncio_executor::{Task, TaskRef};
@@ -76,7 +76,10 @@ pub(crate) fn is_main_thread() -> bool {
     }
 }
 
-/// Ends the process as SIGINT would have, so that a shell sees an interrupted program and not a failed one.
+/// Ends the process as SIGINT would have, so that a shell sees an interrupted program and not a failed one. As CPython at
+/// its exit, it first writes out what was printed and is still in `std`'s buffer.
 pub(crate) fn leave_with_the_signals_status() -> ! {
+    // Where nobody reads any more there is nobody to tell. Whoever waits too long for it presses Ctrl-C again.
+    let _ = io::stdout().flush();
     asyncio_signal::exit_by(SIGINT)
 }

@@ -22,8 +22,9 @@ type LoopFactory = Box<dyn FnOnce() -> io::Result<EventLoop>>;
 
 /// Makes a loop, runs a future on it, cancels what is left and waits for its cleanup, closes the loop; asyncio: `run`.
 ///
-/// On Ctrl-C the main task is cancelled, so that cleanup runs; if it ends so, everything else is ended too and the
-/// process leaves with the signal's exit status. A second Ctrl-C ends it at once (S181).
+/// On Ctrl-C the main task is cancelled, so that cleanup runs; if it ends so, everything else is ended too, the standard
+/// output of `std` is flushed, and the process leaves with the signal's exit status. The stack of `main` is not unwound:
+/// other buffers are to be flushed by cleanup. A second Ctrl-C ends it at once (S181).
 ///
 /// # Panics
 ///

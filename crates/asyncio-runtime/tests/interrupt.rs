@@ -36,6 +36,16 @@ mod unix {
                 },
             ),
             (
+                "what_was_printed_without_an_end_of_line_is_not_lost",
+                || {
+                    let mut child = Started::new("unfinished line");
+                    child.interrupt();
+                    let (rest, status) = child.end();
+                    assert_eq!(rest, "50 %");
+                    assert_eq!(status.signal(), Some(2), "{status}");
+                },
+            ),
+            (
                 "a_main_task_that_swallows_the_request_returns_normally",
                 || {
                     let mut child = Started::new("swallow");
@@ -133,6 +143,11 @@ mod unix {
                     println!("cleaned up");
                 })
                 .await;
+            }),
+            "unfinished line" => run(async {
+                println!("ready");
+                print!("50 %");
+                pending::<()>().await;
             }),
             "swallow" => run(async {
                 println!("ready");

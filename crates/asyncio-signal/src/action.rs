@@ -58,6 +58,11 @@ impl Action {
         self.0.sa_sigaction == libc::SIG_DFL
     }
 
+    /// Whether, as the action for SIGCHLD, it has the kernel reap children by itself.
+    pub(crate) fn forgets_children(&self) -> bool {
+        self.0.sa_sigaction == libc::SIG_IGN || self.0.sa_flags & libc::SA_NOCLDWAIT != 0
+    }
+
     pub(crate) fn is_ours(&self) -> bool {
         let ours: extern "C" fn(c_int) = handler;
         self.0.sa_sigaction == ours as usize

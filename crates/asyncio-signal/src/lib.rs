@@ -40,6 +40,7 @@
 mod action;
 mod doorbell;
 mod gate;
+mod kept_statuses;
 mod listener;
 mod registry;
 mod signal;
@@ -50,6 +51,8 @@ mod sync;
 pub use action::exit_by;
 #[doc(hidden)]
 pub use action::kill;
+#[doc(hidden)]
+pub use kept_statuses::KeptStatuses;
 pub use listener::Listener;
 pub use signal::*;
 pub use stream::{Signals, signals};

@@ -15,6 +15,7 @@ struct Entry {
     /// What was in force before us, and will be after us.
     former: Action,
     in_force: InForce,
+    /// Those who listen, and those who only want our handler in force.
     listeners: usize,
     /// Who hears of it while nobody listens, once; then the default action is in force.
     stand_in: Option<&'static Slot>,
@@ -51,6 +52,29 @@ pub(crate) fn unlisten(signal: Signal, slot: &'static Slot) {
     // The kernel accepted an action for this signal before; it has no reason to refuse one now.
     let _ = change(&mut registry, signal, |entry| entry.listeners -= 1);
     slot.want(signal, false);
+}
+
+/// Has our handler in force, with nobody to tell, where the program's own action is an unwanted one; false where it is not.
+pub(crate) fn hold_instead_of(
+    signal: Signal,
+    unwanted: impl Fn(&Action) -> bool,
+) -> io::Result<bool> {
+    let mut registry = lock();
+    let is_unwanted = match registry.iter().find(|entry| entry.signal == signal) {
+        // Ours is in force now, but whoever listens may stop.
+        Some(entry) => unwanted(&entry.former),
+        None => unwanted(&Action::current(signal)?),
+    };
+    if is_unwanted {
+        change(&mut registry, signal, |entry| entry.listeners += 1)?;
+    }
+    Ok(is_unwanted)
+}
+
+/// Ends it.
+pub(crate) fn release(signal: Signal) {
+    // As in `unlisten`.
+    let _ = change(&mut lock(), signal, |entry| entry.listeners -= 1);
 }
 
 /// Puts a place where the default action is; false if the program handles or ignores the signal, or somebody listens.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
+use std::time::Duration;
 
 use asyncio_process::{ProcessLookupError, Stdio, SubprocessBuilder, create_subprocess_exec};
 use asyncio_runtime::{EventLoop, get_running_loop};
@@ -267,6 +268,46 @@ fn a_child_can_be_waited_for_on_another_loop_while_its_own_stands_still() {
                 assert_eq!(child.wait().await, 7);
             });
         }
+    }
+}
+
+#[test]
+fn two_loops_that_wait_for_the_same_child_both_hear_of_its_end() {
+    for how in [|builder| builder, SubprocessBuilder::without_pidfd] {
+        // Whichever of them runs when it ends.
+        for (runs, follows) in [(0, 1), (1, 0)] {
+            let loops = [EventLoop::new().unwrap(), EventLoop::new().unwrap()];
+            let child = async move { how(shell("read line; exit 7")).spawn().await.unwrap() };
+            let mut child = loops[0].run_until_complete(child).unwrap();
+            let stdin = child.stdin.take();
+            let child = Rc::new(child);
+            let mut waiters = loops.each_ref().map(|event_loop| {
+                let child = child.clone();
+                let waiter = event_loop.create_task(async move { child.wait().await });
+                event_loop.turn(Some(Duration::ZERO)).unwrap();
+                Some(waiter)
+            });
+            drop(stdin);
+            for at in [runs, follows] {
+                let mut waiter = waiters[at].take().unwrap();
+                assert_eq!(loops[at].run_task(&mut waiter).unwrap(), 7);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_close_of_a_loop_leaves_a_child_to_the_other_that_waits_for_it() {
+    for how in [|builder| builder, SubprocessBuilder::without_pidfd] {
+        let loops = [EventLoop::new().unwrap(), EventLoop::new().unwrap()];
+        let child = async move { how(shell("read line; exit 7")).spawn().await.unwrap() };
+        let mut child = loops[0].run_until_complete(child).unwrap();
+        let stdin = child.stdin.take();
+        let mut waiter = loops[1].create_task(async move { child.wait().await });
+        loops[1].turn(Some(Duration::ZERO)).unwrap();
+        loops[0].close().unwrap();
+        drop(stdin);
+        assert_eq!(loops[1].run_task(&mut waiter).unwrap(), 7);
     }
 }
 

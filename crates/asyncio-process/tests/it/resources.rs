@@ -1,5 +1,6 @@
 //! What is taken is given back: no zombie, no descriptor. Both belong to the process, so these tests have one each.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
@@ -12,6 +13,7 @@ use asyncio_process::{
     Stdio, SubprocessBuilder, SubprocessProtocol, SubprocessTransport, create_subprocess_exec,
     subprocess_exec,
 };
+use asyncio_runtime::EventLoop;
 use asyncio_sync::{Event, Semaphore};
 use rustix::io::DupFlags;
 
@@ -19,9 +21,14 @@ use crate::support::*;
 
 /// Runs one of the ignored tests below in a process with a limit of open files.
 fn alone(test: &str, open_files: u32) {
+    alone_by(test, &format!("ulimit -n {open_files} && exec"));
+}
+
+/// The same, in a process that a shell starts by this command.
+fn alone_by(test: &str, command: &str) {
     let output = Command::new("sh")
         .arg("-c")
-        .arg(format!("ulimit -n {open_files} && exec \"$0\" \"$@\""))
+        .arg(format!("{command} \"$0\" \"$@\""))
         .arg(std::env::current_exe().unwrap())
         .arg(format!("resources::in_a_process_of_its_own::{test}"))
         .args(["--exact", "--ignored", "--nocapture"])
@@ -81,8 +88,32 @@ fn out_of_descriptors_is_an_error_and_leaves_no_child() {
 }
 
 #[test]
+fn a_child_that_a_loop_cannot_watch_is_looked_for_and_that_is_reported() {
+    alone("unwatched", 40);
+}
+
+#[test]
+fn a_closed_loop_leaves_its_children_to_others_at_once() {
+    alone("a_closed_loop", 256);
+}
+
+#[test]
 fn a_program_that_has_closed_its_standard_streams_can_have_children() {
     alone("closed_standard_streams", 256);
+}
+
+#[test]
+fn a_program_that_ignores_sigchld_can_start_children_and_goes_on_ignoring_it() {
+    // A shell need not have its children ignore it.
+    let env = "env --ignore-signal=CHLD";
+    let known = Command::new("sh")
+        .args(["-c", &format!("{env} true")])
+        .output();
+    if !known.unwrap().status.success() {
+        println!("skipped: the program `env` has no option --ignore-signal");
+        return;
+    }
+    alone_by("ignored_sigchld", &format!("exec {env}"));
 }
 
 mod in_a_process_of_its_own {
@@ -319,6 +350,41 @@ mod in_a_process_of_its_own {
         });
     }
 
+    /// Whether SIGCHLD is ignored, as the system has it.
+    fn ignores_sigchld() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("SigIgn:"));
+        let ignored = line.unwrap().split_whitespace().nth(1).unwrap();
+        u64::from_str_radix(ignored, 16).unwrap() & 1 << (17 - 1) != 0
+    }
+
+    #[test]
+    #[ignore = "run by `a_program_that_ignores_sigchld_can_start_children_and_goes_on_ignoring_it`"]
+    fn ignored_sigchld() {
+        for how in WAYS {
+            run(async move {
+                assert!(ignores_sigchld());
+                // By `fork`, where `std` itself waits for the child that cannot be.
+                let nowhere = how(create_subprocess_exec("/no/such/program"));
+                let error = nowhere.start_new_session(true).spawn().await.unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+                let nowhere = how(create_subprocess_exec("/no/such/program"));
+                assert!(nowhere.spawn().await.is_err());
+                assert!(ignores_sigchld(), "the former action is back");
+                for by_fork in [true, false] {
+                    let mut child = how(shell("read a; exit $a")).start_new_session(by_fork);
+                    child = child.stderr(Stdio::Null);
+                    let child = child.spawn().await.unwrap();
+                    child.stdin.as_ref().unwrap().write("0\n");
+                    // The kernel may have forgotten it as it ended.
+                    assert!([0, 255].contains(&child.wait().await));
+                }
+                assert_eq!(children(), Vec::<String>::new());
+            });
+            assert!(ignores_sigchld());
+        }
+    }
+
     #[test]
     #[ignore = "run by `out_of_descriptors_is_an_error_and_leaves_no_child`"]
     fn out_of_descriptors() {
@@ -360,6 +426,76 @@ mod in_a_process_of_its_own {
                 drop(started);
                 until(|| children().is_empty()).await;
             });
+        }
+    }
+
+    /// By SIGCHLD alone: a watch on the child's descriptor needs no other.
+    #[test]
+    #[ignore = "run by `a_child_that_a_loop_cannot_watch_is_looked_for_and_that_is_reported`"]
+    fn unwatched() {
+        for close in [false, true] {
+            let loops = [EventLoop::new().unwrap(), EventLoop::new().unwrap()];
+            let sleeping = create_subprocess_exec("sleep").arg("60").without_pidfd();
+            let child = loops[0].run_until_complete(async { sleeping.spawn().await.unwrap() });
+            let child = Rc::new(child.unwrap());
+            if close {
+                loops[0].close().unwrap();
+            }
+            let reports = Rc::new(RefCell::new(Vec::new()));
+            let seen = reports.clone();
+            loops[1].set_exception_handler(Some(Rc::new(move |report| {
+                seen.borrow_mut().push(report.message.clone())
+            })));
+            let pid = child.pid();
+            let code = loops[1].run_until_complete(async move {
+                let mut taken = Vec::new();
+                while let Ok(file) = std::fs::File::open("/dev/null") {
+                    taken.push(file);
+                }
+                let waiter = child.clone();
+                let waiter = spawn(async move { waiter.wait().await });
+                // It looks more than once.
+                asyncio_timers::Sleep::new(0.01).await;
+                assert!(!waiter.done());
+                child.kill().unwrap();
+                waiter.await.unwrap()
+            });
+            assert_eq!(code.unwrap(), -9);
+            let reports = reports.borrow();
+            assert_eq!(reports.len(), 1, "{reports:?}");
+            assert!(reports[0].contains(&pid.to_string()), "{reports:?}");
+            drop(loops);
+            assert_eq!(children(), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    #[ignore = "run by `a_closed_loop_leaves_its_children_to_others_at_once`"]
+    fn a_closed_loop() {
+        for how in WAYS {
+            let before = descriptors();
+            let (reader, writer) = std::io::pipe().unwrap();
+            let closed = EventLoop::new().unwrap();
+            closed
+                .run_until_complete(async move {
+                    let survivor = create_subprocess_exec("cat")
+                        .stdin(reader)
+                        .kill_on_drop(false);
+                    drop(how(survivor).spawn().await.unwrap());
+                    // Killed, and the loop has not heard of its end.
+                    drop(how(shell("exec sleep 60")).spawn().await.unwrap());
+                })
+                .unwrap();
+            closed.close().unwrap();
+            assert_eq!(children().len(), 1, "only the one that was to survive");
+            run(async move {
+                let other = create_subprocess_exec("true").spawn().await.unwrap();
+                assert_eq!(other.wait().await, 0);
+                drop(writer); // and now it ends
+                until(|| children().is_empty()).await;
+            });
+            drop(closed);
+            assert_eq!(descriptors(), before);
         }
     }
 

@@ -1,13 +1,15 @@
 //! Registering, closing, reusing.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use asyncio_reactor::{Reactor, Source};
+use asyncio_reactor::{Interest, Reactor, Source, Watch};
 
 use crate::support::{Task, look_around, unix_pair, wait_for_wakes};
 
@@ -119,6 +121,125 @@ fn a_closed_reactor_is_a_clear_error_and_holds_no_wakers() {
         "what never waits still works"
     );
     drop(ours.into_inner().unwrap());
+}
+
+#[test]
+fn closing_drops_watches_and_wakers_though_handles_are_left() {
+    let reactor = Reactor::new().unwrap();
+    let _entered = reactor.enter();
+    let (ours, mut theirs) = unix_pair();
+    let task = Task::new();
+    assert!(task.poll(pin!(ours.recv(&mut [0; 8]))).is_pending());
+    let (watched, _other) = UnixStream::pair().unwrap();
+    let owned = Rc::new(());
+    let callback = {
+        let owned = owned.clone();
+        Rc::new(move || drop(owned.clone()))
+    };
+    let watch =
+        |callback: Rc<dyn Fn()>| reactor.watch(watched.as_fd(), Interest::Writable, callback);
+    let first = watch(callback).unwrap();
+    for _ in 0..2 {
+        reactor.close();
+        assert_eq!(Rc::strong_count(&owned), 1);
+        assert_eq!(Arc::strong_count(&task), 1);
+        let std::task::Poll::Ready(Err(error)) = task.poll(pin!(ours.recv(&mut [0; 8]))) else {
+            panic!()
+        };
+        assert!(error.to_string().contains("is closed"), "{error}");
+        for error in [
+            reactor.wait(None).unwrap_err(),
+            watch(Rc::new(|| ())).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::NotConnected);
+            assert!(error.to_string().contains("is closed"), "{error}");
+        }
+    }
+    assert!(!first.remove());
+    assert!(!reactor.unwatch(watched.as_raw_fd(), Interest::Writable));
+    theirs.write_all(b"x").unwrap();
+    // A source that has not had to wait yet is another loop's to wait for, and so is one that was taken out.
+    let ours = ours.into_inner().unwrap();
+    let another = Reactor::new().unwrap();
+    let n = another.block_on(Source::new(ours).unwrap().recv(&mut [0; 8]));
+    assert_eq!(n.unwrap(), 1);
+}
+
+#[test]
+fn what_a_callback_owns_may_use_the_reactor_as_it_is_closed() {
+    /// Uses whatever there is to use, when it is dropped.
+    struct Meddler {
+        reactor: Reactor,
+        source: Source<UnixStream>,
+        own: Rc<Cell<Option<Watch>>>,
+        other: Rc<Cell<Option<Watch>>>,
+        drops: Rc<Cell<u32>>,
+    }
+    impl Drop for Meddler {
+        fn drop(&mut self) {
+            self.reactor.close();
+            assert!(self.reactor.wait(Some(Duration::ZERO)).is_err());
+            let receiving = Task::new().poll(pin!(self.source.recv(&mut [0; 8])));
+            assert!(matches!(receiving, std::task::Poll::Ready(Err(_))));
+            drop(self.own.take());
+            drop(self.other.take());
+            let (fresh, _theirs) = UnixStream::pair().unwrap();
+            let refused = self
+                .reactor
+                .watch(fresh.as_fd(), Interest::Readable, Rc::new(|| ()));
+            assert!(refused.is_err());
+            self.drops.set(self.drops.get() + 1);
+        }
+    }
+    let reactor = Reactor::new().unwrap();
+    let _entered = reactor.enter();
+    let drops = Rc::new(Cell::new(0));
+    let places: [Rc<Cell<Option<Watch>>>; 2] = Default::default();
+    let pairs = [UnixStream::pair().unwrap(), UnixStream::pair().unwrap()];
+    for (number, (ours, _)) in pairs.iter().enumerate() {
+        let (source, theirs) = unix_pair();
+        assert!(
+            Task::new()
+                .poll(pin!(source.recv(&mut [0; 8])))
+                .is_pending()
+        );
+        let meddler = Meddler {
+            reactor: reactor.clone(),
+            source,
+            own: places[number].clone(),
+            other: places[1 - number].clone(),
+            drops: drops.clone(),
+        };
+        let callback = Rc::new(move || {
+            let _ = (&meddler, &theirs);
+        });
+        let watch = reactor.watch(ours.as_fd(), Interest::Readable, callback);
+        places[number].set(Some(watch.unwrap()));
+    }
+    reactor.close();
+    assert_eq!(drops.get(), 2);
+}
+
+#[test]
+fn a_callback_that_closes_the_reactor_is_the_last_one() {
+    let reactor = Reactor::new().unwrap();
+    let calls = Rc::new(Cell::new(0));
+    let pairs = [UnixStream::pair().unwrap(), UnixStream::pair().unwrap()];
+    let _watches = pairs.each_ref().map(|(ours, _)| {
+        let (reactor, calls) = (reactor.clone(), calls.clone());
+        let callback = Rc::new({
+            let reactor = reactor.clone();
+            move || {
+                calls.set(calls.get() + 1);
+                reactor.close();
+            }
+        });
+        reactor
+            .watch(ours.as_fd(), Interest::Writable, callback)
+            .unwrap()
+    });
+    assert_eq!(reactor.wait(None).unwrap(), 2, "both were ready");
+    assert_eq!(calls.get(), 1);
 }
 
 #[test]

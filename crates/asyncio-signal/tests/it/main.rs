@@ -4,6 +4,7 @@
 
 mod exiting;
 mod former_action;
+mod kept_statuses;
 mod listening;
 mod standing_in;
 mod streams;
