@@ -4,11 +4,11 @@ use std::future::pending;
 
 use asyncio::{
     ContextVar, TaskBuilder, TaskFactory, TaskGroup, catch_cancelled, create_task, current_task,
-    gather, get_running_loop, shield, sleep,
+    ensure_future, gather, get_running_loop, shield, sleep,
 };
 
 use crate::harness::{collect_reports, new_loop, run, settle};
-use crate::twin::{Told, log, outcome, twin};
+use crate::twin::{Told, log, outcome, twin, works};
 
 fn eager() -> TaskBuilder {
     TaskBuilder::new().eager_start(true)
@@ -50,17 +50,18 @@ fn one_that_does_not_suspend_is_done_at_once_and_its_callbacks_still_go_through_
 fn the_step_runs_in_the_new_tasks_copy_of_the_context() {
     // S239
     static V: ContextVar<i32> = ContextVar::new("v");
-    run(async {
+    twin(async || {
+        let seen = || V.get().unwrap();
         V.set(1);
-        let task = eager().spawn(async {
-            let seen = V.get();
+        let task = eager().spawn(async move {
+            log(format!("the task sees {}", seen()));
             V.set(2);
             sleep(0).await;
-            (seen, V.get())
+            log(format!("and then {}", seen()));
         });
-        assert_eq!(V.get(), Some(1));
-        assert_eq!(task.await.unwrap(), (Some(1), Some(2)));
-        assert_eq!(V.get(), Some(1));
+        log(format!("its creator sees {}", seen()));
+        task.await.unwrap();
+        log(format!("and then {}", seen()));
     });
 }
 
@@ -134,29 +135,27 @@ fn outside_of_a_run_the_step_is_scheduled() {
 
 #[test]
 fn gathers_groups_and_shields_take_children_that_are_done_before_they_are_looked_at() {
-    // S238, S242
-    run(async {
+    // S238
+    // S242
+    twin(async || {
         get_running_loop().set_task_factory(TaskFactory::Eager);
-        assert_eq!(gather((async { 1 }, async { 2 })).await, (1, 2));
-        assert_eq!(shield(async { 3 }).await.unwrap(), 3);
-        let sum = TaskGroup::scope(async |group| {
-            let a = group.create_task(async { Ok::<_, String>(4) });
-            let b = group.create_task(async {
-                sleep(1).await;
-                Ok(5)
-            });
-            Ok(a.await + b.await)
+        get_running_loop().call_soon(|| log("next turn"));
+        let gives = |value: i32| async move {
+            log(format!("gives {value}"));
+            value
+        };
+        log(gather([gives(1), gives(2)]).await.told());
+        log(shield(gives(3)).await.told());
+        let group = TaskGroup::<()>::scope(async |group| {
+            let children = (group.spawn(gives(4)), group.spawn(works("late", 1, 5)));
+            log(format!(
+                "{} {}",
+                children.0.done().told(),
+                children.1.done().told()
+            ));
+            Ok(vec![children.0.await, children.1.await])
         });
-        assert_eq!(sum.await.unwrap(), 9);
-        let failed = TaskGroup::scope(async |group| {
-            group.create_task(async { Err::<(), _>("at once".to_owned()) });
-            group.create_task(async {
-                pending::<()>().await;
-                Ok(())
-            });
-            pending::<Result<(), String>>().await
-        });
-        assert!(failed.await.unwrap_err().to_string().contains("at once"));
+        log(group.await.unwrap().told());
     });
 }
 
@@ -172,5 +171,40 @@ fn bodies_interleave_with_their_creator() {
         get_running_loop().set_task_factory(TaskFactory::Eager);
         gather((body("a"), body("b"))).await;
         log("end");
+    });
+}
+
+#[test]
+fn an_eager_child_that_fails_at_once_ends_its_group() {
+    // S242
+    run(async {
+        get_running_loop().set_task_factory(TaskFactory::Eager);
+        let failed = TaskGroup::scope(async |group| {
+            group.create_task(async { Err::<(), _>("at once".to_owned()) });
+            group.create_task(async {
+                pending::<()>().await;
+                Ok(())
+            });
+            pending::<Result<(), String>>().await
+        });
+        assert!(failed.await.unwrap_err().to_string().contains("at once"));
+    });
+}
+
+#[test]
+fn a_factory_decides_where_none_is_given() {
+    // S237
+    twin(async || {
+        let event_loop = get_running_loop();
+        log((event_loop.get_task_factory() == TaskFactory::Lazy).told());
+        event_loop.set_task_factory(TaskFactory::Eager);
+        log(format!(
+            "{} {}",
+            create_task(settle(0)).done().told(),
+            create_task(settle(1)).done().told()
+        ));
+        log(ensure_future(settle(0)).done().told());
+        event_loop.set_task_factory(TaskFactory::Lazy);
+        log(create_task(settle(0)).done().told());
     });
 }

@@ -15,8 +15,9 @@ use asyncio::tools::{
 };
 use asyncio::{
     AwaitNode, Awaited, Future as Promise, NoRunningLoop, Task, TaskGroup, capture_call_graph,
-    create_task, current_task, format_call_graph, gather, get_running_loop, print_call_graph,
-    shield, sleep, wait,
+    create_task, current_task, format_call_graph, future_add_to_awaited_by,
+    future_discard_from_awaited_by, gather, get_running_loop, print_call_graph, shield, sleep,
+    wait,
 };
 
 use crate::harness::{Trace, run, settle};
@@ -174,6 +175,45 @@ fn what_a_shield_or_a_wait_leaves_behind_is_nothing() {
             assert_eq!(awaiters(&node), [""; 0]);
         }
         assert!(current_task().unwrap().awaits().is_empty());
+    });
+}
+
+#[test]
+fn an_awaitable_of_ones_own_can_say_for_whom_its_task_waits() {
+    // S248: `future_add_to_awaited_by`, a set there: twice is once.
+    run(async {
+        let promise = Promise::<()>::new();
+        let worker = forever("worker");
+        let waiter = create_task(sleep(5)).name("waiter");
+        let waiter_ref = waiter.as_ref().unwrap();
+        for _ in 0..2 {
+            future_add_to_awaited_by(&promise, &waiter_ref);
+            future_add_to_awaited_by(&worker, &waiter_ref);
+        }
+        settle(1).await;
+        assert_eq!(
+            awaiters(&promise),
+            ["waiter: awaitable, awaitable, spawned"]
+        );
+        assert_eq!(awaiters(&worker), ["waiter: awaitable, awaitable, spawned"]);
+        future_discard_from_awaited_by(&promise, &waiter_ref);
+        future_discard_from_awaited_by(&promise, &waiter_ref);
+        assert_eq!(awaiters(&promise), [""; 0]);
+        assert_eq!(awaiters(&worker), ["waiter: awaitable, spawned"]);
+        // A request does not go along it, and the edge does not outlive the waiter.
+        waiter.cancel();
+        assert!(waiter.await.is_err());
+        assert_eq!(awaiters(&worker), [""; 0]);
+        assert_eq!(worker.cancelling(), 0);
+        future_add_to_awaited_by(&worker, &waiter_ref);
+        assert_eq!(awaiters(&worker), [""; 0]);
+        // What is really awaited is not taken away by hand.
+        let node = Known(worker.await_node());
+        let awaits = create_task(async { drop(worker.await) }).name("awaits");
+        settle(1).await;
+        future_discard_from_awaited_by(&node, &awaits.as_ref().unwrap());
+        assert_eq!(awaiters(&node), ["awaits: task, spawned"]);
+        awaits.cancel();
     });
 }
 

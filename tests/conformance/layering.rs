@@ -51,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "asyncio-reactor",
             "asyncio-executor",
+            "asyncio-timers",
             "asyncio-sync",
             "asyncio-signal",
             "asyncio-net",

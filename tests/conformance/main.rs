@@ -16,6 +16,7 @@ mod twin;
 mod wire;
 
 mod awaiting_tasks;
+mod branches;
 mod cancellation;
 mod context;
 mod debug;

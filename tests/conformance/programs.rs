@@ -372,7 +372,7 @@ fn look(turns: usize, seconds: usize, seen: Rc<Cell<usize>>) {
         _ => {
             let count = seen.clone();
             trace_waiting(1000, move |traces| count.set(count.get() + traces.len()));
-            snapshot();
+            snapshot(1000);
             event_loop.call_soon(move || look(turns - 1, seconds, seen));
         }
     }

@@ -504,6 +504,29 @@ fn close_drops_handles_timers_and_tasks_without_running_them() {
 }
 
 #[test]
+fn close_drops_readers_with_what_they_own_though_the_loop_is_kept() {
+    // S11: asyncio's loop closes its selector.
+    let event_loop = new_loop();
+    let trace = Trace::default();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (guard, log) = (trace.on_drop("reader dropped"), trace.clone());
+    let open_for_longer = event_loop.run_until_complete(async move {
+        let reader = move || {
+            let _guard = &guard;
+            log.log("never");
+        };
+        asyncio::add_reader(&ours, reader).unwrap();
+        ours
+    });
+    theirs.write_all(b"ready").unwrap();
+    for _ in 0..2 {
+        event_loop.close().unwrap();
+        assert_eq!(trace, ["reader dropped"]);
+    }
+    drop(open_for_longer);
+}
+
+#[test]
 fn close_does_not_wait_for_blocking_calls() {
     // S11
     let event_loop = new_loop();

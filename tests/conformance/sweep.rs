@@ -23,6 +23,8 @@ use futures_util::pin_mut;
 use crate::harness::say;
 
 mod others;
+mod threads;
+mod waiting;
 
 /// Who makes the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,26 +5,23 @@ use std::future::pending;
 use std::rc::Rc;
 
 use asyncio::{
-    Future as Promise, TaskError, all_tasks, create_task, current_task, gather, get_running_loop,
-    raise_cancelled, sleep, timeout,
+    Future as Promise, TaskError, TaskRef, all_tasks, create_task, current_task, gather,
+    get_running_loop, raise_cancelled, sleep, timeout,
 };
 
 use crate::harness::{Trace, collect_reports, new_loop, run, settle, traced, turn};
+use crate::twin::{Told, current, fails, hangs, log, me, outcome, twin, works};
 
 #[test]
 fn a_task_starts_when_its_creator_suspends_and_tasks_start_in_order() {
     // S35
-    let trace = traced(|trace| async move {
-        for line in ["a", "b"] {
-            let trace = trace.clone();
-            create_task(async move { trace.log(line) }).detach();
-        }
-        get_running_loop().call_soon(trace.logs("callback"));
-        trace.log("creator");
+    twin(async || {
+        let tasks = ["a", "b"].map(|line| create_task(async move { log(line) }));
+        get_running_loop().call_soon(|| log("callback"));
+        log("creator");
         sleep(0).await;
-        trace.log("creator again");
+        log(format!("creator again, {}", tasks[1].done().told()));
     });
-    assert_eq!(trace, ["creator", "a", "b", "callback", "creator again"]);
 }
 
 #[test]
@@ -107,14 +104,17 @@ fn a_task_ends_with_its_value_its_panic_or_cancelled() {
 #[test]
 fn a_raised_cancellation_ends_the_task_cancelled_though_nobody_asked() {
     // S37
-    run(async {
-        let mut task = create_task(raise_cancelled::<()>());
-        assert!(matches!((&mut task).await, Err(TaskError::Cancelled(_))));
-
-        let task = create_task(async { raise_cancelled::<()>().await });
-        settle(1).await;
-        assert!(task.cancelled());
-        assert_eq!(task.cancelling(), 0);
+    twin(async || {
+        let task = create_task(raise_cancelled::<()>());
+        let task_ref = task.as_ref().unwrap();
+        outcome("task", task).await;
+        log(format!(
+            "{} {} {}, awaiter {}",
+            task_ref.done().told(),
+            task_ref.cancelled().told(),
+            task_ref.cancelling(),
+            me()
+        ));
     });
 }
 
@@ -171,17 +171,19 @@ fn a_task_knows_where_it_was_spawned_and_by_whom() {
 #[test]
 fn current_task_is_the_one_being_stepped_and_none_in_a_callback() {
     // S41
-    run(async {
-        let task = create_task(async { current_task().unwrap().id() });
-        let id = task.id();
-        assert_eq!(task.await.unwrap(), id);
-
-        let seen = Rc::new(Cell::new(None));
-        let tell = seen.clone();
-        get_running_loop().call_soon(move || tell.set(Some(current_task().is_none())));
-        settle(1).await;
-        assert_eq!(seen.get(), Some(true));
-        assert!(current_task().is_some()); // after others were stepped, ours again
+    twin(async || {
+        current().set_name("main");
+        let task = create_task(async {
+            log(current().get_name());
+            sleep(0).await;
+            log(current().get_name());
+        })
+        .name("task");
+        let none = || current_task().is_none().told();
+        get_running_loop().call_soon(move || log(format!("in a callback: {}", none())));
+        task.add_done_callback(move || log(format!("in a done callback: {}", none())));
+        task.await.unwrap();
+        log(current().get_name());
     });
 }
 
@@ -195,26 +197,25 @@ fn outside_of_a_loop_there_is_no_current_task() {
 #[test]
 fn all_tasks_holds_those_that_have_not_ended() {
     // S42
-    run(async {
-        let names = || -> Vec<String> { all_tasks().iter().map(|task| task.get_name()).collect() };
-        current_task().unwrap().set_name("main");
-        let ends = create_task(async {}).name("ends");
-        let stays = create_task(pending::<()>()).name("stays");
-        assert_eq!(names(), ["main", "ends", "stays"]); // never started, and there
-
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let (in_callback, look) = (seen.clone(), names);
-        ends.add_done_callback(move || *in_callback.borrow_mut() = look());
+    twin(async || {
+        let names = || {
+            let mut names: Vec<String> = all_tasks().iter().map(TaskRef::get_name).collect();
+            names.sort();
+            names.told()
+        };
+        current().set_name("main");
+        let ends = create_task(sleep(0)).name("ends");
+        let stays = create_task(hangs("stays")).name("stays");
+        log(names()); // never started, and there
+        // Gone at once, before its callbacks.
+        ends.add_done_callback(move || log(format!("callback: {}", names())));
+        settle(2).await;
+        log(names());
         settle(1).await;
-        assert_eq!(names(), ["main", "stays"]);
-        assert!(seen.borrow().is_empty()); // gone at once, before its callbacks
-        settle(1).await;
-        assert_eq!(*seen.borrow(), ["main", "stays"]);
-
         stays.cancel();
-        assert_eq!(names(), ["main", "stays"]); // asked is not ended
+        log(names()); // asked is not ended
         settle(1).await;
-        assert_eq!(names(), ["main"]);
+        log(names());
     });
 }
 
@@ -231,46 +232,48 @@ fn all_tasks_asked_from_the_loop_are_the_same() {
 
 #[test]
 fn done_callbacks_of_a_task_run_in_order_in_the_turn_after_its_end() {
-    // S24, S35
-    let trace = traced(|trace| async move {
-        let log = trace.clone();
-        let task = create_task(async move { log.log("task") });
-        task.add_done_callback(trace.logs("first"));
-        let removed = task.add_done_callback(trace.logs("removed"));
-        task.add_done_callback(trace.logs("second"));
-        assert!(task.remove_done_callback(removed));
+    // S24
+    // S35
+    twin(async || {
+        let task = create_task(async { log("task") });
+        task.add_done_callback(|| log("first"));
+        let removed = task.add_done_callback(|| log("removed"));
+        task.add_done_callback(|| log("second"));
+        let remove = || task.remove_done_callback(removed).told();
+        log(format!("{} {}", remove(), remove()));
         settle(1).await;
-        trace.log("same turn");
+        log("same turn");
         settle(1).await;
-        task.add_done_callback(trace.logs("added when done"));
-        trace.log("not at once");
+        task.add_done_callback(|| log("added when done"));
+        log("not at once");
         settle(1).await;
     });
-    assert_eq!(
-        trace,
-        [
-            "task",
-            "same turn",
-            "first",
-            "second",
-            "not at once",
-            "added when done",
-        ]
-    );
 }
 
 #[test]
 fn the_tasks_of_a_gather_start_in_order_before_it_is_awaited() {
     // S35
-    let trace = traced(|trace| async move {
-        let gathering = gather(["a", "b"].map(|line| {
-            let trace = trace.clone();
-            async move { trace.log(line) }
-        }));
-        trace.log("made");
+    twin(async || {
+        let gathering = gather(["a", "b"].map(|line| async move { log(line) }));
+        log("made");
         settle(1).await;
-        trace.log("not awaited yet");
+        log("not awaited yet");
         gathering.await;
     });
-    assert_eq!(trace, ["made", "a", "b", "not awaited yet"]);
+}
+
+#[test]
+fn a_task_ends_with_its_value_or_its_failure() {
+    // S37
+    twin(async || {
+        outcome("value", create_task(works("inner", 1, 5))).await;
+        let mut task = create_task(fails("inner", 1));
+        let task_ref = task.as_ref().unwrap();
+        outcome("failure", &mut task).await;
+        log(format!(
+            "{} {}",
+            task_ref.done().told(),
+            task_ref.cancelled().told()
+        ));
+    });
 }

@@ -13,14 +13,17 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use asyncio::{
-    CancelledError, Clock, EventLoop, ExceptionGroup, FutureError, GroupError, Task, TaskError,
-    TimeoutError, catch_cancelled, create_task, current_task, get_running_loop, sleep,
+    CancelledError, Clock, EventLoop, ExceptionGroup, FutureError, GroupError, InvalidStateError,
+    Task, TaskError, TimeoutError, catch_cancelled, create_task, current_task, get_running_loop,
+    sleep,
 };
 
 use crate::harness::say;
 
 /// The expected traces, by file.
-const TRACES: [(&str, &str); 12] = [
+const TRACES: [(&str, &str); 14] = [
+    ("futures", include_str!("../python/futures.trace")),
+    ("tasks", include_str!("../python/tasks.trace")),
     ("requests", include_str!("../python/requests.trace")),
     ("network", include_str!("../python/network.trace")),
     ("context", include_str!("../python/context.trace")),
@@ -305,8 +308,18 @@ impl Told for FutureError {
     fn told(&self) -> String {
         match self {
             FutureError::Cancelled { .. } => "CancelledError".to_owned(),
-            other => other.to_string(),
+            FutureError::InvalidState(error) => error.told(),
+            FutureError::Exception(error) => match error.downcast_ref::<Failure>() {
+                Some(failure) => failure.told(),
+                None => error.to_string(),
+            },
         }
+    }
+}
+
+impl Told for InvalidStateError {
+    fn told(&self) -> String {
+        "InvalidStateError".to_owned()
     }
 }
 
@@ -365,7 +378,7 @@ fn twins() -> PathBuf {
 }
 
 /// A CPython of 3.13 or later, on the path or among pyenv's.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let mut candidates: Vec<PathBuf> = ["python3.14", "python3.13", "python3"]
         .map(PathBuf::from)
         .into();

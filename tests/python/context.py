@@ -92,4 +92,32 @@ async def what_is_awaited_in_the_task_itself_shares_its_context():
     log(str(V.get()))
 
 
+async def a_task_copies_the_context_when_it_is_created():
+    async def body():
+        log(f"the task sees {_see_and_set(10)}")
+        await sleep(0)
+        log(f"and then {V.get()}")
+
+    V.set(1)
+    task = create_task(body())
+    V.set(2)
+    await sleep(0)
+    log(f"its creator sees {V.get()}")
+    await task
+    log(f"and then {V.get()}")
+
+
+async def what_is_made_a_task_has_a_copy():
+    async def body(name, new):
+        log(f"{name} sees {_see_and_set(new)}")
+
+    V.set(1)
+    await asyncio.gather(body("a", 2), body("b", 3))
+    await asyncio.shield(body("shielded", 4))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(body("child", 5))
+    await asyncio.wait_for(create_task(body("task", 6)), 1)
+    log(f"the task sees {V.get()}")
+
+
 run_scenarios(globals())

@@ -1,6 +1,9 @@
 from asyncio import gather
+from contextvars import ContextVar
 
 from twin import *
+
+V = ContextVar("v")
 
 
 def _eager(coroutine, **options):
@@ -54,6 +57,46 @@ async def bodies_interleave_with_their_creator():
     asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
     await gather(body("a"), body("b"))
     log("end")
+
+
+async def the_step_runs_in_the_new_tasks_copy_of_the_context():
+    async def body():
+        log(f"the task sees {V.get()}")
+        V.set(2)
+        await sleep(0)
+        log(f"and then {V.get()}")
+
+    V.set(1)
+    task = _eager(body())
+    log(f"its creator sees {V.get()}")
+    await task
+    log(f"and then {V.get()}")
+
+
+async def gathers_groups_and_shields_take_children_that_are_done_before_they_are_looked_at():
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    asyncio.get_running_loop().call_soon(log, "next turn")
+
+    async def gives(value):
+        log(f"gives {value}")
+        return value
+
+    log(told(await gather(gives(1), gives(2))))
+    log(told(await asyncio.shield(gives(3))))
+    async with asyncio.TaskGroup() as group:
+        children = [group.create_task(gives(4)), group.create_task(works("late", 1, 5))]
+        log(f"{children[0].done()} {children[1].done()}")
+    log(told([child.result() for child in children]))
+
+
+async def a_factory_decides_where_none_is_given():
+    loop = asyncio.get_running_loop()
+    log(f"{loop.get_task_factory() is None}")
+    loop.set_task_factory(asyncio.eager_task_factory)
+    log(f"{create_task(settle(0)).done()} {create_task(settle(1)).done()}")
+    log(f"{asyncio.ensure_future(settle(0)).done()}")
+    loop.set_task_factory(None)
+    log(f"{create_task(settle(0)).done()}")
 
 
 run_scenarios(globals())

@@ -1,4 +1,5 @@
-"""How many turns of the loop lie between a cause and its effect: the numbers that `conformance/hops.rs` asserts.
+"""How many turns of the loop lie between a cause and its effect: prints `hops.txt`, whose numbers `conformance/hops.rs`
+asserts of ours. Run by a test where a CPython is found.
 
     python3.13 tests/reference/hops.py
 """
@@ -100,7 +101,7 @@ async def of_await(name, make):
 async def from_deadline(name, make):
     """Turns from the deadline of a timeout to where its awaiter goes on."""
     hops, loop = Hops(), get_running_loop()
-    when = loop.time() + 0.02
+    when = loop.time() + 0.1
 
     async def waiter():
         try:

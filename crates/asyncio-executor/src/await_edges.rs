@@ -12,10 +12,11 @@ use std::rc::Rc;
 use slab::Slab;
 
 use crate::cancel::scopes::Scopes;
-use crate::executor::all_tasks_on;
+use crate::executor::oldest_tasks_on;
 use crate::local::Local;
 use crate::meta::Meta;
 use crate::task::TaskInfo;
+use crate::task_ref::TaskRef;
 
 /// Something that is awaited: a node of the await graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,6 +139,7 @@ impl Watch {
             let entry = Entry {
                 label,
                 what: what(),
+                by_hand: false,
             };
             let key = scopes.watches.borrow_mut().insert(entry);
             self.place = Some((scopes, key));
@@ -175,9 +177,15 @@ impl fmt::Debug for Watch {
 pub(crate) struct Entry {
     label: &'static str,
     what: Watched,
+    /// Added by [`TaskRef::add_awaited`](crate::TaskRef::add_awaited): no [`Watch`] takes it away.
+    by_hand: bool,
 }
 
 impl Entry {
+    fn is_by_hand(&self, node: Awaited) -> bool {
+        self.by_hand && matches!(self.what, Watched::One(one) if one == node)
+    }
+
     /// What is to be asked with no borrow of the table held: it may be a user's code.
     pub(crate) fn ask(&self) -> Box<dyn FnOnce() -> AwaitEdge> {
         let label = self.label;
@@ -199,6 +207,31 @@ impl Entry {
                 })
             }
         }
+    }
+}
+
+/// Shows that a task waits for something, once, until it ends or this is taken back.
+pub(crate) fn add_by_hand(task: &Meta, node: Awaited) {
+    if task.is_done() {
+        return;
+    }
+    let scopes = task.scopes();
+    let mut watches = scopes.watches.borrow_mut();
+    if watches.iter().all(|(_, entry)| !entry.is_by_hand(node)) {
+        watches.insert(Entry {
+            label: "awaitable",
+            what: Watched::One(node),
+            by_hand: true,
+        });
+    }
+}
+
+/// Takes it back; nothing if it is not there.
+pub(crate) fn discard_by_hand(task: &Meta, node: Awaited) {
+    if let Some(scopes) = task.existing_scopes() {
+        let mut watches = scopes.watches.borrow_mut();
+        // A number alone: nothing of a user's is dropped within the borrow.
+        watches.retain(|_, entry| !entry.is_by_hand(node));
     }
 }
 
@@ -278,15 +311,18 @@ impl Drop for JoinEdge {
     }
 }
 
-/// What tasks of this thread await by `(&mut task).await`, each with the number of its awaiter.
-fn joins() -> Vec<(u64, AwaitEdge)> {
+/// What these tasks await by `(&mut task).await`, each with the number of its awaiter.
+fn joins(of: impl Fn(u64) -> bool) -> Vec<(u64, AwaitEdge)> {
     let found = JOINS.try_with(|joins| {
         let joins = joins.borrow();
-        let edge = |join: &Join| AwaitEdge {
-            label: "task",
-            on: vec![Awaited::Task(join.awaited)],
-        };
-        let edges = joins.iter().map(|(_, join)| (join.awaiter, edge(join)));
+        let asked = joins.iter().filter(|(_, join)| of(join.awaiter));
+        let edges = asked.map(|(_, join)| {
+            let edge = AwaitEdge {
+                label: "task",
+                on: vec![Awaited::Task(join.awaited)],
+            };
+            (join.awaiter, edge)
+        });
         edges.collect()
     });
     found.unwrap_or_default()
@@ -294,8 +330,8 @@ fn joins() -> Vec<(u64, AwaitEdge)> {
 
 /// What one task waits for; nothing once it has ended.
 pub(crate) fn edges_of(task: &Meta) -> Vec<AwaitEdge> {
-    let joins = joins().into_iter();
-    let joins = joins.filter(|(awaiter, _)| *awaiter == task.id());
+    let number = task.id();
+    let joins = joins(|awaiter| awaiter == number).into_iter();
     edges_with(task, joins.map(|(_, edge)| edge).collect())
 }
 
@@ -335,7 +371,21 @@ pub struct TaskSnapshot {
     pub awaits: Vec<AwaitEdge>,
 }
 
-/// All tasks of the current executor that have not ended, oldest first; empty where none is entered.
+/// The tasks of an executor, or so many of them as were asked for; from [`snapshot`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The tasks, oldest first.
+    pub tasks: Vec<TaskSnapshot>,
+    /// How many others there are.
+    pub left_out: usize,
+}
+
+/// The tasks of the current executor that have not ended, but no more than `limit`: those that have waited longest. None
+/// where no executor is entered.
+///
+/// However many tasks there are, what is made is bounded by `limit`. Of the others it takes a look at those in the ready
+/// queue, which is far less than a turn, and at two numbers each of those that await a task by reference.
 ///
 /// A child of a group, or a task that is waited for, is shown so from its first suspension on, as before that it was
 /// not looked at by anybody.
@@ -346,36 +396,40 @@ pub struct TaskSnapshot {
 /// Executor::new().run(async {
 ///     let child = spawn(std::future::pending::<()>());
 ///     yield_now().await;
-///     let tasks = snapshot();
+///     let tasks = snapshot(usize::MAX).tasks;
 ///     assert_eq!(tasks.len(), 2);
 ///     assert_eq!((tasks[0].state, tasks[1].state), (TaskState::Running, TaskState::Waiting));
 ///     assert_eq!(tasks[1].info.parent, Some(tasks[0].info.id));
+///     assert_eq!(snapshot(1).left_out, 1);
 ///     child.cancel();
 /// }).unwrap();
 /// ```
-pub fn snapshot() -> Vec<TaskSnapshot> {
+pub fn snapshot(limit: usize) -> Snapshot {
     let Some(local) = Local::current() else {
-        return Vec::new();
+        return Snapshot::default();
     };
-    let tasks = all_tasks_on(local);
-    let ready: HashSet<u64> = local.ready_ids();
+    let tasks = oldest_tasks_on(local, limit);
+    let left_out = local.living().saturating_sub(tasks.len());
+    let told: HashSet<u64> = tasks.iter().map(TaskRef::id).collect();
+    let ready = local.ready_among(&told);
     let mut joined: HashMap<u64, Vec<AwaitEdge>> = HashMap::new();
-    for (awaiter, edge) in joins() {
+    for (awaiter, edge) in joins(|awaiter| told.contains(&awaiter)) {
         joined.entry(awaiter).or_default().push(edge);
     }
-    tasks
-        .iter()
-        .map(|task| TaskSnapshot {
-            info: task.info(),
-            state: if local.is_current(task.meta()) {
-                TaskState::Running
-            } else if ready.contains(&task.id()) {
-                TaskState::Ready
-            } else {
-                TaskState::Waiting
-            },
-            cancelling: task.cancelling(),
-            awaits: edges_with(task.meta(), joined.remove(&task.id()).unwrap_or_default()),
-        })
-        .collect()
+    let tasks = tasks.iter().map(|task| TaskSnapshot {
+        info: task.info(),
+        state: if local.is_current(task.meta()) {
+            TaskState::Running
+        } else if ready.contains(&task.id()) {
+            TaskState::Ready
+        } else {
+            TaskState::Waiting
+        },
+        cancelling: task.cancelling(),
+        awaits: edges_with(task.meta(), joined.remove(&task.id()).unwrap_or_default()),
+    });
+    Snapshot {
+        tasks: tasks.collect(),
+        left_out,
+    }
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -407,9 +408,21 @@ pub(crate) fn call_soon_on(
 }
 
 pub(crate) fn all_tasks_on(local: &Local) -> Vec<TaskRef> {
-    local.keep_new_tasks();
-    let mut tasks = Vec::with_capacity(local.living());
-    local.each_suspended(|meta| tasks.extend(TaskRef::of(meta)));
+    oldest_tasks_on(local, usize::MAX)
+}
+
+/// The tasks that suspended first, at most so many, oldest first. Takes no longer however many there are.
+pub(crate) fn oldest_tasks_on(local: &Local, limit: usize) -> Vec<TaskRef> {
+    // A task is in the ready queue once: these are enough, be they new or in the list already.
+    local.keep_new_tasks(limit);
+    let mut tasks = Vec::with_capacity(local.living().min(limit));
+    let _ = local.try_each_suspended(|meta| {
+        if tasks.len() == limit {
+            return ControlFlow::Break(());
+        }
+        tasks.extend(TaskRef::of(meta));
+        ControlFlow::Continue(())
+    });
     tasks.sort_unstable_by_key(TaskRef::id);
     tasks
 }

@@ -62,7 +62,8 @@ mod task_ref;
 mod trace;
 
 pub use await_edges::{
-    AwaitEdge, AwaitNode, Awaited, Awaits, TaskSnapshot, TaskState, Watch, Watched, snapshot,
+    AwaitEdge, AwaitNode, Awaited, Awaits, Snapshot, TaskSnapshot, TaskState, Watch, Watched,
+    snapshot,
 };
 pub use callback::Handle;
 pub use cancel::{

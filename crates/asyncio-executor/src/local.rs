@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
@@ -257,8 +258,15 @@ impl Local {
 
     /// The numbers of the tasks in the ready queue.
     pub(crate) fn ready_ids(&self) -> HashSet<u64> {
-        let id = |runnable: &Runnable<Meta>| runnable.metadata().id();
-        self.with_ready(|ready| ready.tasks().map(id).collect())
+        self.with_ready(|ready| ready.tasks().map(id_of).collect())
+    }
+
+    /// Those of these tasks that are in the ready queue.
+    pub(crate) fn ready_among(&self, tasks: &HashSet<u64>) -> HashSet<u64> {
+        self.with_ready(|ready| {
+            let ids = ready.tasks().map(id_of);
+            ids.filter(|id| tasks.contains(id)).collect()
+        })
     }
 
     /// What would run next, for a report.
@@ -537,21 +545,33 @@ impl Local {
 
     /// Calls `f` for each task that has suspended, in the order of the first time. `f` must not end or spawn tasks.
     pub(crate) fn each_suspended(&self, mut f: impl FnMut(&Meta)) {
+        let _ = self.try_each_suspended(|meta| {
+            f(meta);
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// The same until `f` has seen enough.
+    pub(crate) fn try_each_suspended(
+        &self,
+        mut f: impl FnMut(&Meta) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let mut at = self.first.get();
         // SAFETY: members of the list are alive, see `link`; `f` removes none.
         while let Some(meta) = unsafe { at.as_ref() } {
             at = meta.next.get();
-            f(meta);
+            f(meta)?;
         }
+        ControlFlow::Continue(())
     }
 
     /// Puts every task that waits for its first step, or is in it, into the list, so that a reference to it can be made.
     ///
-    /// The former are in the ready queue and nowhere else.
-    pub(crate) fn keep_new_tasks(&self) {
+    /// The former are in the ready queue and nowhere else; of that no more than `limit` tasks are looked at.
+    pub(crate) fn keep_new_tasks(&self, limit: usize) {
         self.keep_current_task();
         self.with_ready(|ready| {
-            for runnable in ready.tasks() {
+            for runnable in ready.tasks().take(limit) {
                 let meta = runnable.metadata();
                 if !meta.is_done() && !meta.has_waker() {
                     self.keep(meta, runnable.waker());
@@ -720,4 +740,8 @@ impl Drop for Entered {
             former.update_plain();
         }
     }
+}
+
+fn id_of(runnable: &Runnable<Meta>) -> u64 {
+    runnable.metadata().id()
 }

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::await_edges::{AwaitEdge, AwaitNode, Awaited, edges_of};
+use crate::await_edges::{AwaitEdge, AwaitNode, Awaited, add_by_hand, discard_by_hand, edges_of};
 use crate::cancel::{CancelledError, request};
 use crate::context::{self, Context};
 use crate::local::Local;
@@ -48,7 +48,7 @@ impl TaskRef {
             return None;
         }
         if !meta.has_waker() {
-            local.keep_new_tasks();
+            local.keep_new_tasks(usize::MAX);
         }
         let claim = meta.clone_waker()?;
         // SAFETY: the metadata's own waker.
@@ -147,6 +147,34 @@ impl TaskRef {
     /// What it waits for, as far as that is tasks and promises; empty for one that has ended.
     pub fn awaits(&self) -> Vec<AwaitEdge> {
         edges_of(self.meta())
+    }
+
+    /// Shows that it waits for something, which nobody would see otherwise; asyncio: `future_add_to_awaited_by`.
+    ///
+    /// For awaitables of one's own that are driven by a task or promise and not by polling it. It has no part in
+    /// cancellation. Twice is the same as once; the edge goes with [`discard_awaited`](TaskRef::discard_awaited), or when
+    /// this task ends. Nothing happens if it has ended.
+    ///
+    /// ```
+    /// use asyncio_executor::{AwaitNode, Executor, current_task, spawn};
+    ///
+    /// Executor::new().run(async {
+    ///     let worker = spawn(std::future::pending::<()>());
+    ///     let me = current_task().unwrap();
+    ///     me.add_awaited(&worker);
+    ///     assert_eq!(me.awaits()[0].on, [worker.await_node()]);
+    ///     me.discard_awaited(&worker);
+    ///     assert!(me.awaits().is_empty());
+    ///     worker.cancel();
+    /// }).unwrap();
+    /// ```
+    pub fn add_awaited(&self, what: &dyn AwaitNode) {
+        add_by_hand(self.meta(), what.await_node());
+    }
+
+    /// Takes back what [`add_awaited`](TaskRef::add_awaited) showed; nothing if that is not there.
+    pub fn discard_awaited(&self, what: &dyn AwaitNode) {
+        discard_by_hand(self.meta(), what.await_node());
     }
 
     /// Runs a callback when the task has ended, see [`Task::add_done_callback`](crate::Task::add_done_callback).

@@ -6,14 +6,15 @@
 
 use std::backtrace::Backtrace;
 use std::mem::ManuallyDrop;
+use std::ops::ControlFlow;
 use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::callback;
-use crate::executor::all_tasks_on;
 use crate::local::Local;
 use crate::meta::{Meta, flag};
 use crate::run_queue::Entry;
+use crate::task_ref::TaskRef;
 
 /// By which calls a task waits: one stack for each place where it does, several under a `join!`.
 #[derive(Debug)]
@@ -58,9 +59,16 @@ pub fn trace_waiting(limit: usize, done: impl FnOnce(Vec<TaskTrace>) + 'static) 
         return;
     };
     let ready = local.ready_ids();
-    let mut asked = all_tasks_on(local);
-    asked.retain(|task| !ready.contains(&task.id()) && !local.is_current(task.meta()));
-    asked.truncate(limit);
+    let mut asked = Vec::new();
+    let _ = local.try_each_suspended(|meta| {
+        if asked.len() == limit {
+            return ControlFlow::Break(());
+        }
+        if !ready.contains(&meta.id()) && !local.is_current(meta) {
+            asked.extend(TaskRef::of(meta));
+        }
+        ControlFlow::Continue(())
+    });
     for task in &asked {
         task.meta().set(flag::TRACED);
         task.meta().wake();

@@ -7,7 +7,8 @@ use std::io;
 use std::panic::Location;
 
 use asyncio_executor::{
-    AwaitNode, Awaited, TaskInfo, TaskSnapshot, TaskState, current_task, is_entered, snapshot,
+    AwaitNode, Awaited, TaskInfo, TaskRef, TaskSnapshot, TaskState, current_task, is_entered,
+    snapshot,
 };
 
 /// What [`capture_call_graph`] tells of.
@@ -125,7 +126,7 @@ pub fn capture_call_graph(
             None => return Ok(None),
         },
     };
-    let tasks = snapshot();
+    let tasks = snapshot(usize::MAX).tasks;
     let mut awaiters: HashMap<Awaited, Vec<&TaskSnapshot>> = HashMap::new();
     for task in &tasks {
         for awaited in task.awaits.iter().flat_map(|edge| &edge.on) {
@@ -147,6 +148,43 @@ pub fn capture_call_graph(
     let left_out = options.depth.min(graph.call_stack.len());
     graph.call_stack.drain(..left_out);
     Ok(Some(graph))
+}
+
+/// Shows in call graphs that a task waits for a task or promise; asyncio: `future_add_to_awaited_by`.
+///
+/// For awaitables of one's own: what is awaited by tasks, promises, `gather`, groups and the like is seen by itself. The
+/// edge is there once, however often it is added, until [`future_discard_from_awaited_by`] or the end of the waiter, which
+/// is always a task here. For a waiter that has ended nothing happens. Cancellation does not go along it.
+///
+/// # Examples
+///
+/// ```
+/// use asyncio_executor::{current_task, spawn};
+/// use asyncio_inspect::graph::{
+///     CallGraphOptions, capture_call_graph, future_add_to_awaited_by, future_discard_from_awaited_by,
+/// };
+///
+/// asyncio_runtime::run(async {
+///     let worker = spawn(std::future::pending::<()>());
+///     let me = current_task().unwrap();
+///     future_add_to_awaited_by(&worker, &me);
+///     let graph = capture_call_graph(Some(&worker), &CallGraphOptions::new()).unwrap().unwrap();
+///     assert_eq!(graph.awaited_by[0].task.as_ref().unwrap().id, me.id());
+///     future_discard_from_awaited_by(&worker, &me);
+///     let graph = capture_call_graph(Some(&worker), &CallGraphOptions::new()).unwrap().unwrap();
+///     assert!(graph.awaited_by.is_empty());
+///     worker.cancel();
+/// });
+/// ```
+pub fn future_add_to_awaited_by(future: &dyn AwaitNode, waiter: &TaskRef) {
+    waiter.add_awaited(future);
+}
+
+/// Takes back what [`future_add_to_awaited_by`] showed; asyncio: `future_discard_from_awaited_by`.
+///
+/// Nothing happens if it is not there. Edges of other making are left alone.
+pub fn future_discard_from_awaited_by(future: &dyn AwaitNode, waiter: &TaskRef) {
+    waiter.discard_awaited(future);
 }
 
 struct Capture<'a> {

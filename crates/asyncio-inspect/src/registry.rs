@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asyncio_executor::{Executor, Pulse, Remote, TaskTrace, all_tasks, snapshot, trace_waiting};
+use asyncio_executor::{Executor, Pulse, Remote, TaskTrace, snapshot, trace_waiting};
 
 use crate::report::{LoopReport, LoopState, Occupation, TaskReport, ThreadReport};
 use crate::stack::{frames, innermost};
@@ -216,16 +216,11 @@ impl Known {
     /// On the loop's thread.
     fn report_here(&self) -> LoopReport {
         // What a task waits for is asked of its futures, which may be a user's code. The panic was told of by its hook.
-        let Ok(tasks) = catch_unwind(snapshot) else {
-            return LoopReport {
-                left_out: all_tasks().len(),
-                ..LoopReport::new(self.thread.clone(), Vec::new())
-            };
-        };
-        let left_out = tasks.len().saturating_sub(MOST_TASKS);
-        let told = tasks.iter().take(MOST_TASKS).map(TaskReport::from);
+        // Without any task nobody's code is asked.
+        let seen = catch_unwind(|| snapshot(MOST_TASKS)).unwrap_or_else(|_| snapshot(0));
+        let told = seen.tasks.iter().map(TaskReport::from);
         LoopReport {
-            left_out,
+            left_out: seen.left_out,
             ..LoopReport::new(self.thread.clone(), told.collect())
         }
     }

@@ -1,18 +1,19 @@
 //! Promises where a task is expected.
 
-use asyncio_executor::{IntoTask, Task, spawn};
+use asyncio_executor::{IntoTask, Task, TaskBuilder};
 use asyncio_sync::FutureError;
 
 use crate::future::Future;
 
 /// A promise in [`gather`](crate::gather), [`as_completed`](crate::as_completed), [`shield`](crate::shield()) and the
-/// like: a task that awaits it, which takes one turn more than the promise alone.
+/// like: a task that awaits it, which takes one turn more than the promise alone. Of one that is done it is a task that
+/// is done.
 impl<T: Clone + 'static> IntoTask for Future<T> {
     type Output = Result<T, FutureError>;
 
     #[track_caller]
     fn into_task(self) -> Task<Result<T, FutureError>> {
-        spawn(self.into_future())
+        (&self).into_task()
     }
 }
 
@@ -22,6 +23,8 @@ impl<T: Clone + 'static> IntoTask for &Future<T> {
 
     #[track_caller]
     fn into_task(self) -> Task<Result<T, FutureError>> {
-        spawn(self.into_future())
+        // Its first step runs nobody's code but ours.
+        let task = TaskBuilder::new().eager_start(self.done());
+        task.spawn(self.into_future())
     }
 }

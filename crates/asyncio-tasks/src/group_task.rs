@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_executor::{
-    AwaitNode, Awaited, CancelledError, IntoTask, Join, JoinRef, PanicPayload, Task, TaskError,
-    spawn,
+    AwaitNode, Awaited, CancelledError, IntoTask, Join, JoinRef, PanicPayload, Task, TaskBuilder,
+    TaskError,
 };
 use pin_project_lite::pin_project;
 
@@ -135,13 +135,14 @@ impl<'a, T> IntoFuture for &'a mut GroupTask<T> {
     }
 }
 
-/// For `gather` and the like: a task that awaits the child.
+/// For `gather` and the like: a task that awaits the child. Of one that is done it is a task that is done.
 impl<T: 'static> IntoTask for GroupTask<T> {
     type Output = T;
 
     #[track_caller]
     fn into_task(self) -> Task<T> {
-        spawn(self.into_future())
+        let task = TaskBuilder::new().eager_start(self.done());
+        task.spawn(self.into_future())
     }
 }
 

@@ -57,7 +57,7 @@ pub use group_builder::GroupTaskBuilder;
 pub use group_task::{ChildOutput, GroupJoin, GroupTask};
 pub use rate_limiter::{RateError, RateLimiter};
 pub use scope::{Scope, ScopedTask, TryScope, scope, try_scope};
-pub use shield::{Shield, Shieldable, shield};
+pub use shield::{Shield, Shieldable, Shielding, shield};
 pub use sleep::{ensure_future, sleep_with};
 pub use thread::to_thread;
 pub use timeout::{IntoTimeout, TimeoutError, WaitFor, WithTimeout, timeout, timeout_at, wait_for};

@@ -3,13 +3,13 @@
 use std::borrow::BorrowMut;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_executor::{AwaitNode, IntoTask, Task, TaskError, Watch, Watched};
+use asyncio_executor::{AwaitNode, IntoTask, Task, TaskError, Watch, Watched, spawn};
 
 use crate::kinds;
 
@@ -17,6 +17,10 @@ use crate::kinds;
 ///
 /// - `shield(&mut task)`: the task stays the caller's; it can be awaited again after a timeout.
 /// - `shield(task)` and `shield(future)`: if the awaiting task is cancelled, the shielded one runs on by itself.
+///
+/// The [`Shield`] is a handle, as a task is: it can be awaited, and given to [`timeout`](crate::timeout),
+/// [`wait_for`](crate::wait_for) and [`gather`](crate::gather). Where a `Future` is asked for, as by `select` and `join`,
+/// give `shield(…).into_future()`.
 ///
 /// # Cancel safety
 ///
@@ -41,8 +45,8 @@ pub fn shield<Kind, S: Shieldable<Kind>>(awaitable: S) -> S::Shielded {
 
 /// What [`shield`] takes: a task, a task by reference, or a future, which becomes a task. `Kind` only tells them apart.
 pub trait Shieldable<Kind> {
-    /// The future to await.
-    type Shielded: Future;
+    /// What to await.
+    type Shielded: IntoFuture;
 
     /// Shields it.
     #[track_caller]
@@ -69,12 +73,66 @@ impl<'a, T: 'static> Shieldable<kinds::Borrowed> for &'a mut Task<T> {
     }
 }
 
-/// Future of [`shield`], for a task of its own or of the caller's.
+/// A task behind a shield, of its own or of the caller's; from [`shield`].
+///
+/// A handle: what is behind it runs whether it is awaited or not. So `wait_for` takes the outcome of one that is done
+/// also without any time (S95).
+#[must_use = "what is shielded runs, but nobody waits for it; await it"]
+pub struct Shield<T: 'static, P: BorrowMut<Task<T>> = Task<T>> {
+    task: P,
+    _output: PhantomData<fn() -> T>,
+}
+
+impl<T: 'static, P: BorrowMut<Task<T>>> Shield<T, P> {
+    fn new(task: P) -> Shield<T, P> {
+        Shield {
+            task,
+            _output: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static, P: BorrowMut<Task<T>>> IntoFuture for Shield<T, P> {
+    type Output = Result<T, TaskError>;
+    type IntoFuture = Shielding<T, P>;
+
+    fn into_future(self) -> Shielding<T, P> {
+        Shielding {
+            watch: Watch::new(),
+            task: self.task,
+            end: None,
+            _output: PhantomData,
+        }
+    }
+}
+
+/// In [`gather`](crate::gather) and the like: a task that awaits the shield, so that what is behind it is not asked.
+impl<T: 'static> IntoTask for Shield<T> {
+    type Output = Result<T, TaskError>;
+
+    #[track_caller]
+    fn into_task(self) -> Task<Result<T, TaskError>> {
+        spawn(self.into_future())
+    }
+}
+
+impl<T: 'static, P: BorrowMut<Task<T>>> fmt::Debug for Shield<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let task: &Task<T> = self.task.borrow();
+        f.debug_struct("Shield").field("task", task).finish()
+    }
+}
+
+/// Future of awaiting a [`Shield`].
 ///
 /// Wakes one turn after an await of the task itself would, as asyncio's does: there, too, a callback at the end of the
 /// task is what ends the shield.
+///
+/// # Cancel safety
+///
+/// The await ends at once; the task goes on. Dropping this is the same.
 #[must_use = "futures do nothing unless awaited"]
-pub struct Shield<T: 'static, P: BorrowMut<Task<T>> = Task<T>> {
+pub struct Shielding<T: 'static, P: BorrowMut<Task<T>> = Task<T>> {
     /// Shows what is awaited.
     watch: Watch,
     task: P,
@@ -93,21 +151,10 @@ struct EndState {
     waker: RefCell<Option<Waker>>,
 }
 
-impl<T: 'static, P: BorrowMut<Task<T>>> Shield<T, P> {
-    fn new(task: P) -> Shield<T, P> {
-        Shield {
-            watch: Watch::new(),
-            task,
-            end: None,
-            _output: PhantomData,
-        }
-    }
-}
-
 // Nothing in it is pinned.
-impl<T: 'static, P: BorrowMut<Task<T>>> Unpin for Shield<T, P> {}
+impl<T: 'static, P: BorrowMut<Task<T>>> Unpin for Shielding<T, P> {}
 
-impl<T: 'static, P: BorrowMut<Task<T>>> Future for Shield<T, P> {
+impl<T: 'static, P: BorrowMut<Task<T>>> Future for Shielding<T, P> {
     type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -146,7 +193,7 @@ impl<T: 'static, P: BorrowMut<Task<T>>> Future for Shield<T, P> {
     }
 }
 
-impl<T: 'static, P: BorrowMut<Task<T>>> Drop for Shield<T, P> {
+impl<T: 'static, P: BorrowMut<Task<T>>> Drop for Shielding<T, P> {
     fn drop(&mut self) {
         if let Some(end) = self.end.take() {
             // The task may be shielded many times over; each leaves nothing behind.
@@ -158,9 +205,9 @@ impl<T: 'static, P: BorrowMut<Task<T>>> Drop for Shield<T, P> {
     }
 }
 
-impl<T: 'static, P: BorrowMut<Task<T>>> fmt::Debug for Shield<T, P> {
+impl<T: 'static, P: BorrowMut<Task<T>>> fmt::Debug for Shielding<T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let task: &Task<T> = self.task.borrow();
-        f.debug_struct("Shield").field("task", task).finish()
+        f.debug_struct("Shielding").field("task", task).finish()
     }
 }

@@ -1,5 +1,6 @@
 //! Timeouts: a scope that asks its own body to end when its time is over.
 
+use std::borrow::BorrowMut;
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -125,8 +126,9 @@ pub fn timeout_at<F: IntoFuture>(when: LoopTime, future: F) -> WithTimeout<F::In
 /// must go on is given as `shield(&mut task)`.
 ///
 /// With a delay of zero or less (S95) a task or [`Future`](crate::Future) that is done gives its result, and one that
-/// is not is cancelled. Anything else, any `impl std::future::Future`, is not polled at all: what never started never
-/// starts, and the result is `Err(TimeoutError)`. `timeout(0, …)` polls it once.
+/// is not is cancelled; a [`shield`](crate::shield()) gives that of the task behind it, which is not disturbed if it is
+/// not done. Anything else, any `impl std::future::Future`, is not polled at all: what never started never starts, and
+/// the result is `Err(TimeoutError)`. `timeout(0, …)` polls it once.
 ///
 /// What else can be awaited is given as `it.into_future()`.
 ///
@@ -191,6 +193,7 @@ handles! {
     [T: Clone + 'static] &crate::Future<T>,
     [T] GroupTask<T>,
     [T] &mut GroupTask<T>,
+    [T: 'static, P: BorrowMut<Task<T>>] crate::Shield<T, P>,
 }
 
 pin_project! {
@@ -388,6 +391,8 @@ impl<F: Future, C: Control> Future for WithTimeout<F, C> {
                 }
             }
         }
+        // asyncio hears of the end by a callback: one turn more, and another one before if it ends inside the request.
+        let mut turns_more = 0;
         loop {
             match this.body.as_mut().poll(cx) {
                 Poll::Ready(ended) => {
@@ -401,8 +406,7 @@ impl<F: Future, C: Control> Future for WithTimeout<F, C> {
                         (Ok(value), _) => Poll::Ready(Ok(value)),
                         (Err(_), Some(left)) if left <= *this.entered_with => {
                             if let Limit::Refused(_) = this.limit {
-                                // asyncio hears of the end by a callback: one turn more.
-                                *this.limit = Limit::TooLate(0);
+                                *this.limit = Limit::TooLate(turns_more);
                                 cx.waker().wake_by_ref();
                                 return Poll::Pending;
                             }
@@ -429,6 +433,7 @@ impl<F: Future, C: Control> Future for WithTimeout<F, C> {
                         }
                         Limit::Now => {
                             *this.limit = Limit::Refused(Request::count());
+                            turns_more = 1;
                             if !this.body.as_mut().request(CancelledError::new()) {
                                 return Poll::Pending;
                             }

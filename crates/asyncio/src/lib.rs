@@ -86,7 +86,7 @@ pub use asyncio_executor::{
 pub use asyncio_tasks::{
     AsCompleted, AsCompletedWithin, ChildOutput, ExceptionGroup, Future, GroupError, GroupTask,
     GroupTaskBuilder, RateError, RateLimiter, RescheduleError, ReturnWhen, Scope, ScopedTask,
-    TaskGroup, Timeout, TimeoutError, TryScope, Wait, WaitResult, Waiting, WithTimeout,
+    Shield, TaskGroup, Timeout, TimeoutError, TryScope, Wait, WaitResult, Waiting, WithTimeout,
     as_completed, ensure_future, gather, scope, shield, sleep_with, timeout, timeout_at, to_thread,
     try_gather, try_scope, try_wait, wait, wait_for,
 };
@@ -95,7 +95,7 @@ pub use asyncio_tasks::{
 // `tools::serve`, or the environment variable `ASYNCIO_INSPECT=1`, lets `asyncio pstree PID` look from outside.
 pub use asyncio_inspect::graph::{
     CallGraphOptions, FrameCallGraphEntry, FutureCallGraph, NoRunningLoop, capture_call_graph,
-    format_call_graph, print_call_graph,
+    format_call_graph, future_add_to_awaited_by, future_discard_from_awaited_by, print_call_graph,
 };
 pub use asyncio_inspect::{graph, tools};
 

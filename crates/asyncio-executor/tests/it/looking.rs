@@ -26,17 +26,21 @@ fn a_snapshot_tells_running_ready_and_waiting_tasks_apart() {
             let waiting = forever();
             yield_now().await;
             let ready = forever();
-            let states: Vec<_> = snapshot().into_iter().map(|task| task.state).collect();
+            let states: Vec<_> = snapshot(9)
+                .tasks
+                .into_iter()
+                .map(|task| task.state)
+                .collect();
             assert_eq!(
                 states,
                 [TaskState::Running, TaskState::Waiting, TaskState::Ready]
             );
             waiting.cancel();
             ready.cancel();
-            assert_eq!(snapshot()[1].cancelling, 1);
+            assert_eq!(snapshot(9).tasks[1].cancelling, 1);
         })
         .unwrap();
-    assert!(snapshot().is_empty(), "outside of any executor");
+    assert!(snapshot(9).tasks.is_empty(), "outside of any executor");
 }
 
 #[test]
@@ -190,7 +194,7 @@ fn looking_at_what_is_awaited_may_look_again() {
         fn each_awaited(&self, each: &mut dyn FnMut(Awaited)) {
             self.0.set(self.0.get() + 1);
             if self.0.get() < 3 {
-                assert_eq!(snapshot().len(), 2);
+                assert_eq!(snapshot(9).tasks.len(), 2);
             }
             each(Awaited::Future(1));
         }
@@ -413,4 +417,75 @@ fn a_seen_outcome_whose_drop_panics_is_dropped_where_the_handle_is() {
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(task)));
     assert!(dropped.is_err());
     settle(&executor);
+}
+
+#[test]
+fn an_edge_made_by_hand_is_there_once_until_it_is_discarded_or_its_task_ends() {
+    Executor::new()
+        .run(async {
+            let other = forever();
+            let node = other.await_node();
+            let waiter = spawn(async move {
+                let mut watch = Watch::new();
+                watch.set("awaitable", || Watched::One(node));
+                yield_now().await;
+                drop(watch);
+                yield_now().await;
+            });
+            let task = waiter.as_ref().unwrap();
+            // Also before its first step.
+            task.add_awaited(&other);
+            task.add_awaited(&other);
+            assert_eq!(task.awaits().len(), 1);
+            yield_now().await;
+            assert_eq!(task.awaits().len(), 2);
+            // What a `Watch` shows is not touched, and takes nothing with it.
+            task.discard_awaited(&other);
+            task.discard_awaited(&other);
+            assert_eq!(task.awaits().len(), 1);
+            task.add_awaited(&other);
+            yield_now().await;
+            assert_eq!(task.awaits().len(), 1);
+            waiter.await.unwrap();
+            assert!(task.awaits().is_empty());
+            task.add_awaited(&other);
+            task.discard_awaited(&other);
+            assert!(task.awaits().is_empty());
+            other.cancel();
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_snapshot_of_few_has_those_that_waited_longest_and_counts_the_others() {
+    Executor::new()
+        .run(async {
+            let mut first = forever();
+            let waiter = spawn(async move { drop((&mut first).await) });
+            yield_now().await;
+            let others: Vec<_> = (0..5).map(|_| forever()).collect();
+            let ids = |limit| {
+                let few = snapshot(limit);
+                assert_eq!(few.left_out + few.tasks.len(), 8);
+                let ids = few.tasks.iter().map(|task| task.info.id);
+                ids.collect::<Vec<_>>()
+            };
+            let me = current_task().unwrap().id();
+            let waiting = waiter.id();
+            // This one, which was the first to yield; and the two that have waited since.
+            assert_eq!(ids(3), [me, waiting - 1, waiting]);
+            assert_eq!(ids(0), []);
+            // New ones are in the ready queue only.
+            assert_eq!(ids(5)[3..], [others[0].id(), others[1].id()]);
+            assert_eq!(ids(usize::MAX).len(), 8);
+            let few = snapshot(3).tasks;
+            assert_eq!(few[2].awaits[0].on, [Awaited::Task(waiting - 1)]);
+            assert_eq!(few[1].state, TaskState::Waiting);
+            assert_eq!(snapshot(4).tasks[3].state, TaskState::Ready);
+            for task in others {
+                task.cancel();
+            }
+            waiter.cancel();
+        })
+        .unwrap();
 }

@@ -61,3 +61,15 @@ fn a_shielded_promise_is_not_cancelled() {
         assert!(ensure_future(promise).await.unwrap().is_ok());
     });
 }
+
+#[test]
+fn the_task_of_a_promise_that_is_done_is_done() {
+    // S100
+    run(async {
+        let promise = Future::new();
+        promise.set_result(5).unwrap();
+        assert!(ensure_future(&promise).done());
+        assert_eq!(ensure_future(promise).await.unwrap().unwrap(), 5);
+        assert!(!ensure_future(Future::<()>::new()).done());
+    });
+}

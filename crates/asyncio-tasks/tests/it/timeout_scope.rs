@@ -242,3 +242,16 @@ fn without_any_time_a_running_task_is_cancelled_and_waited_for() {
         assert_eq!(kept.await.unwrap(), 5);
     });
 }
+
+#[test]
+fn without_any_time_the_shield_of_a_task_that_is_done_gives_its_result() {
+    // S95: a shield is a handle, as in asyncio, where that of a task that is done is the task itself.
+    run(async {
+        let mut done = spawn(async { 5 });
+        let other = spawn(async { 6 });
+        settle(1).await;
+        assert_eq!(wait_for(shield(&mut done), 0).await.unwrap().unwrap(), 5);
+        assert!(done.done());
+        assert_eq!(wait_for(shield(other), 0).await.unwrap().unwrap(), 6);
+    });
+}
