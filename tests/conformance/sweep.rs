@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncio::{
-    Barrier, Clock, Condition, Event, EventLoop, Future as Promise, Lock, LoopTime, Queue,
-    ReturnWhen, Semaphore, TaskError, TaskGroup, TaskRef, Timeout, all_tasks, as_completed,
-    catch_cancelled, create_task, current_task, finally, gather, get_running_loop, open_connection,
-    scope, shield, sleep, start_server, timeout, to_thread, try_gather, try_scope, wait, wait_for,
+    Clock, EventLoop, Future as Promise, Lock, LoopTime, Queue, ReturnWhen, TaskError, TaskGroup,
+    TaskRef, Timeout, all_tasks, as_completed, catch_cancelled, create_task, current_task, finally,
+    gather, get_running_loop, open_connection, scope, shield, sleep, start_server, timeout,
+    to_thread, try_gather, try_scope, wait, wait_for,
 };
 use futures_util::future::{join, select};
 use futures_util::pin_mut;
@@ -23,6 +23,7 @@ use futures_util::pin_mut;
 use crate::harness::say;
 
 mod others;
+mod primitives;
 mod threads;
 mod waiting;
 
@@ -564,113 +565,6 @@ fn a_lock_is_free_in_the_end() {
         let check = move || {
             assert!(!check.locked(), "the lock is held");
             assert!(check.try_acquire().is_some());
-        };
-        (program, check)
-    });
-}
-
-#[test]
-fn a_semaphore_has_all_its_permits_in_the_end() {
-    sweep_shared(|| {
-        let semaphore = Rc::new(Semaphore::new(2));
-        let check = semaphore.clone();
-        let program = async move {
-            for n in 1..=3 {
-                let semaphore = semaphore.clone();
-                create_task(async move {
-                    let _permit = semaphore.acquire().await;
-                    sleep(n).await;
-                })
-                .detach();
-            }
-            sleep(0).await;
-            let _first = semaphore.acquire().await;
-            let _second = semaphore.clone().acquire_owned().await;
-            sleep(1).await;
-            // Times out: both are ours.
-            assert!(timeout(1, semaphore.acquire()).await.is_err());
-        };
-        (program, move || assert_eq!(check.value(), 2, "permits"))
-    });
-}
-
-#[test]
-fn an_event_wakes_everybody_else() {
-    sweep_shared(|| {
-        let event = Rc::new(Event::new());
-        let woken = Rc::<Cell<u32>>::default();
-        let count = woken.clone();
-        let program = async move {
-            for _ in 0..2 {
-                let (event, woken) = (event.clone(), woken.clone());
-                create_task(async move {
-                    event.wait().await;
-                    woken.set(woken.get() + 1);
-                })
-                .detach();
-            }
-            let setter = event.clone();
-            get_running_loop().call_later(2, move || setter.set());
-            event.wait().await;
-            event.clear();
-            assert!(timeout(1, event.wait()).await.is_err());
-            sleep(1).await;
-        };
-        let check = move || {
-            // Cancelled before its first step, it has started nobody.
-            assert!(matches!(count.get(), 0 | 2), "{} were woken", count.get());
-        };
-        (program, check)
-    });
-}
-
-#[test]
-fn a_condition_leaves_its_lock_free() {
-    sweep_shared(|| {
-        let condition = Rc::new(Condition::new());
-        let check = condition.clone();
-        let program = async move {
-            let notifier = condition.clone();
-            create_task(async move {
-                for _ in 0..3 {
-                    sleep(2).await;
-                    let _guard = notifier.acquire().await;
-                    notifier.notify_all().unwrap();
-                    sleep(1).await; // who was notified waits for the lock
-                }
-            })
-            .detach();
-            let guard = condition.acquire().await;
-            let guard = condition.wait(guard).await;
-            let guard = condition.wait(guard).await;
-            sleep(1).await;
-            drop(guard);
-        };
-        (program, move || {
-            assert!(!check.locked(), "the lock is held")
-        })
-    });
-}
-
-#[test]
-fn a_barrier_is_usable_in_the_end() {
-    sweep_shared(|| {
-        let barrier = Rc::new(Barrier::new(2).unwrap());
-        let check = barrier.clone();
-        let program = async move {
-            for _ in 0..2 {
-                let other = barrier.clone();
-                let party = create_task(async move {
-                    sleep(1).await;
-                    let _ = timeout(5, other.wait()).await;
-                });
-                let _ = barrier.wait().await;
-                party.await.unwrap();
-            }
-        };
-        let check = move || {
-            assert_eq!(check.n_waiting(), 0, "somebody waits at the barrier");
-            assert!(!check.broken());
         };
         (program, check)
     });

@@ -1,127 +1,18 @@
-//! The sweep over what threads share: the thread-safe primitives, and coroutines that run on another loop.
+//! The sweep over coroutines that were sent to a loop by another thread.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use asyncio::threadsafe::{Barrier, Condition, Event, Semaphore};
+use asyncio::threadsafe::Event;
 use asyncio::{
-    EventLoop, LoopHandle, catch_cancelled, create_task, finally, get_running_loop,
-    run_coroutine_threadsafe, sleep, timeout, wrap_future,
+    EventLoop, LoopHandle, catch_cancelled, finally, get_running_loop, run_coroutine_threadsafe,
+    sleep, timeout, wrap_future,
 };
 
 use super::{Children, Sweep, Work, sweep_shared};
-
-#[test]
-fn a_thread_safe_semaphore_has_all_its_permits_in_the_end() {
-    sweep_shared(|| {
-        let semaphore = Arc::new(Semaphore::new(2));
-        let check = semaphore.clone();
-        let program = async move {
-            for n in 1..=3 {
-                let semaphore = semaphore.clone();
-                create_task(async move {
-                    let _permit = semaphore.acquire().await;
-                    sleep(n).await;
-                })
-                .detach();
-            }
-            sleep(0).await;
-            let _first = semaphore.acquire().await;
-            let _second = semaphore.clone().acquire_owned().await;
-            sleep(1).await;
-            // Times out: both are ours.
-            assert!(timeout(1, semaphore.acquire()).await.is_err());
-        };
-        (program, move || assert_eq!(check.value(), 2, "permits"))
-    });
-}
-
-#[test]
-fn a_thread_safe_event_wakes_everybody_else() {
-    sweep_shared(|| {
-        let event = Arc::new(Event::new());
-        let woken = Rc::<Cell<u32>>::default();
-        let count = woken.clone();
-        let program = async move {
-            for _ in 0..2 {
-                let (event, woken) = (event.clone(), woken.clone());
-                create_task(async move {
-                    event.wait().await;
-                    woken.set(woken.get() + 1);
-                })
-                .detach();
-            }
-            let setter = event.clone();
-            get_running_loop().call_later(2, move || setter.set());
-            event.wait().await;
-            event.clear();
-            assert!(timeout(1, event.wait()).await.is_err());
-            sleep(1).await;
-        };
-        let check = move || {
-            // Cancelled before its first step, it has started nobody.
-            assert!(matches!(count.get(), 0 | 2), "{} were woken", count.get());
-        };
-        (program, check)
-    });
-}
-
-#[test]
-fn a_thread_safe_condition_leaves_its_lock_free() {
-    sweep_shared(|| {
-        let condition = Arc::new(Condition::new());
-        let check = condition.clone();
-        let program = async move {
-            let notifier = condition.clone();
-            create_task(async move {
-                for _ in 0..3 {
-                    sleep(2).await;
-                    let _guard = notifier.acquire().await;
-                    notifier.notify_all().unwrap();
-                    sleep(1).await; // who was notified waits for the lock
-                }
-            })
-            .detach();
-            let guard = condition.acquire().await;
-            let guard = condition.wait(guard).await;
-            let guard = condition.wait(guard).await;
-            sleep(1).await;
-            drop(guard);
-        };
-        (program, move || {
-            assert!(!check.locked(), "the lock is held")
-        })
-    });
-}
-
-#[test]
-fn a_thread_safe_barrier_is_usable_in_the_end() {
-    sweep_shared(|| {
-        let barrier = Arc::new(Barrier::new(2).unwrap());
-        let check = barrier.clone();
-        let program = async move {
-            for _ in 0..2 {
-                let other = barrier.clone();
-                let party = create_task(async move {
-                    sleep(1).await;
-                    let _ = timeout(5, other.wait()).await;
-                });
-                let _ = barrier.wait().await;
-                party.await.unwrap();
-            }
-        };
-        let check = move || {
-            assert_eq!(check.n_waiting(), 0, "somebody waits at the barrier");
-            assert!(!check.broken());
-        };
-        (program, check)
-    });
-}
 
 #[test]
 fn a_coroutine_sent_to_a_loop_ends_with_whoever_awaits_it() {
