@@ -96,7 +96,7 @@ macro_rules! primitives {
 pub(super) use primitives;
 
 pub(super) async fn run_program(path: &str) {
-    let child = asyncio_process::create_subprocess_exec(path).spawn().await;
+    let child = asyncio::create_subprocess_exec(path).spawn().await;
     assert_eq!(child.expect("it can be started").wait().await, 0);
 }
 

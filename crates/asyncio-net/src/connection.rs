@@ -596,7 +596,8 @@ impl Connection {
 
     /// Says the end, if it is wanted and nobody is sending: not the flusher, and not a file.
     fn end_if_all_sent(&self) {
-        if self.end_wanted.get() && !self.flushing.get() && self.unsent.borrow().is_empty() {
+        let idle = !self.flushing.get() && self.unsent.borrow().is_empty();
+        if self.end_wanted.get() && idle && !self.closing.get() {
             self.all_sent();
         }
     }

@@ -64,7 +64,9 @@
 //!
 //! # Features
 //!
-//! `net` (streams and servers), `tls`, `process` (child processes) and `macros` are on by default. A feature adds names and changes nothing else.
+//! `net` (streams and servers), `tls`, `process` (child processes) and `macros` are on by default. `tokio-io` adds tokio's traits
+//! for reading and writing to the streams, and nothing else of it; `hyper` adds what hyper 1 runs on. A feature adds names and
+//! changes nothing else.
 #![forbid(unsafe_code)]
 
 // Running.
